@@ -1,0 +1,37 @@
+"""Backbone + task -> the model that trains."""
+
+from typing import Any
+
+from kft import errors
+from kft.models import heads
+from kft.training import model as model_module
+
+
+def build_model(backbone: Any, task: Any, *, batchnorm: str = "frozen") -> model_module.FineTuneModel:
+    """Puts the task's head on a backbone.
+
+    Call it within `strategy.scope()`. The backbone's variables are shared, not copied; everything may train
+    until `FineTuneModel.set_trainable` or a trainable schedule says otherwise.
+
+    Args:
+      backbone: `kft.models.Backbone`.
+      task: `kft.tasks.Task`.
+      batchnorm: "frozen" or "train"; see `FineTuneModel`.
+
+    Returns: a model from the backbone's inputs to logits, whose `blocks` are the backbone's and the head's.
+    Raises: InputError if the backbone has a layer whose name the head needs.
+    """
+    taken = [layer.name for layer in backbone.model.layers if layer.name.startswith("head")]
+    if taken:
+        raise errors.InputError(
+            f"Got a backbone with layers {taken!r}. Expected no layer whose name starts with 'head'. Rename them."
+        )
+    struct = backbone.model.output
+    logits = task.head(backbone.features(struct))
+    return model_module.FineTuneModel(
+        backbone.model.input,
+        logits,
+        blocks=(*backbone.blocks, heads.HEAD_BLOCK),
+        batchnorm=batchnorm,
+        name=backbone.name.replace(":", "_").replace("@", "_"),
+    )

@@ -1,0 +1,277 @@
+"""A Keras model whose train, test and predict functions are exact over padding, replicas and frozen parts."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.models.functional import operation_fn
+
+from kft import errors, paths
+from kft.training import frozen, weighted
+
+
+class FineTuneModel(keras.Model):
+    """A functional model that `fit`, `evaluate` and `predict` treat exactly.
+
+    For the examples i of a global batch with weights weight_i:
+
+        loss     = sum_i(weight_i * loss_i) / sum_i(weight_i) + penalties
+        gradient = d loss / d variable, summed over all replicas before it is clipped
+        metrics  over the examples with weight_i > 0
+
+    so examples of weight 0 (the padding of a last batch) change nothing, and several replicas give what one
+    gives. What does not train runs in inference mode, dropout and BatchNorm included. Made by
+    `kft.training.build_model`; nothing but `compile` and `fit` is needed to use it.
+
+    Differs from Keras: the loss is divided by the sum of the weights, not by the number of examples;
+    `metrics=` leave out examples of weight 0; XLA (`jit_compile=True`) compiles forward and backward of
+    one replica and leaves the reduction, the update and the metrics outside, so it works under a strategy.
+
+    Args:
+      inputs, outputs: as of `keras.Model`.
+      blocks: patterns over variable paths, bottom to top, the head last; together they cover every variable.
+      batchnorm: "frozen", BatchNorm always uses its moving statistics; "train", where its parameters train it
+        normalises by the batch and updates them.
+      name: of the model.
+    """
+
+    def __init__(self, inputs, outputs, blocks: Sequence[str] = (), batchnorm: str = "frozen", name=None):
+        super().__init__(inputs, outputs, name=name)
+        if batchnorm not in ("frozen", "train"):
+            raise errors.unknown_name("batchnorm", batchnorm, ("frozen", "train"))
+        self.blocks = tuple(blocks)
+        self.batchnorm = batchnorm
+        self.trainable = True
+        self.parameters = tuple(self.trainable_variables)
+        self._inference: frozenset[int] = frozenset()
+        self._traced_for: tuple[str, ...] | None = None
+        self._jitted: list[Any] = []
+
+    def set_trainable(self, patterns: Sequence[str]) -> None:
+        """Lets exactly the parameters train whose paths match one of the patterns.
+
+        Acts from the next `fit` on, or at once where a callback calls `make_train_function(force=True)`.
+
+        Args:
+          patterns: for `re.fullmatch` on variable paths, such as those of `blocks`.
+
+        Raises: InputError for a pattern that matches no parameter.
+        """
+        chosen = set(paths.select([v.path for v in self.parameters], patterns, what="trainable"))
+        for variable in self.parameters:
+            variable.trainable = variable.path in chosen
+
+    @property
+    def num_compilations(self) -> int:
+        """How often XLA compiled a train, test or predict function so far, where shapes are static."""
+        return sum(function.experimental_get_tracing_count() for function in self._jitted)
+
+    # Forward.
+
+    def call(self, inputs, training=None, mask=None):
+        def operation(op):
+            return operation_fn(op, training=False if id(op) in self._inference else training)
+
+        inputs = self._standardize_inputs(inputs)
+        outputs = self._run_through_graph(inputs, operation_fn=operation)
+        return outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
+
+    # What Keras calls.
+
+    def fit(self, x=None, *args, **kwargs):
+        """As `keras.Model.fit`; a data set of `kft.data.batches` gives the order of each epoch by its number."""
+        from_epoch = getattr(x, "from_epoch", None)
+        if from_epoch is not None:
+            kwargs.setdefault("steps_per_epoch", x.steps_per_epoch)
+            x = from_epoch(kwargs.get("initial_epoch", 0))
+        return super().fit(x, *args, **kwargs)
+
+    def make_train_function(self, force=False):
+        trains = tuple(variable.path for variable in self.trainable_variables)
+        if self.train_function is not None and not force and trains == self._traced_for:
+            return
+        if not trains:
+            raise errors.InputError("Got no variable that trains. Expected one at least. Use `set_trainable`.")
+        variables = self.trainable_variables
+        with self.distribute_strategy.scope():
+            if not self.optimizer.built:
+                self.optimizer.build(variables)
+        self._check_optimizer()
+        self._inference = frozen.inference_operations(
+            self, variables, parameters=self.parameters, freeze_batchnorm=self.batchnorm == "frozen"
+        )
+        self._traced_for = trains
+        forward_backward = self._maybe_jit(self._forward_backward(variables))
+
+        def step(data):
+            x, y, weight = _unpack(data)
+            gradients, loss_sum, weight_sum, y_pred = forward_backward(x, y, weight)
+            self._apply(gradients, variables, weight_sum)
+            self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
+
+        self.train_function = self._make_step_function(step)
+
+    def make_test_function(self, force=False):
+        if self.test_function is not None and not force:
+            return
+
+        def forward(x, y, weight):
+            y_pred = self(x, training=False)
+            return *self._loss_sums(y, y_pred, weight), y_pred
+
+        forward = self._maybe_jit(forward)
+
+        def step(data):
+            x, y, weight = _unpack(data)
+            loss_sum, weight_sum, y_pred = forward(x, y, weight)
+            self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
+
+        self.test_function = self._make_step_function(step)
+
+    def make_predict_function(self, force=False):
+        if self.predict_function is not None and not force:
+            return
+        forward = self._maybe_jit(lambda x: self(x, training=False))
+
+        def step(data):
+            x, _, weight = keras.utils.unpack_x_y_sample_weight(data)
+            y_pred = forward(x)
+            return y_pred if weight is None else weighted.drop_padding(weight, y_pred)[1]
+
+        def predict_function(batches):
+            parts = [self.distribute_strategy.run(step, args=(data,)) for data in batches]
+            local = [self.distribute_strategy.experimental_local_results(part) for part in parts]
+            rows = [row for part in local for row in part]
+            return keras.tree.map_structure(lambda *tensors: tf.concat(tensors, 0), *rows)
+
+        self.predict_function = predict_function if self.run_eagerly else tf.function(predict_function)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing to do: a functional model is built, losses and metrics are built from the data's spec."""
+
+    def _get_metrics_result_or_logs(self, logs):
+        with self.distribute_strategy.scope():
+            return self.get_metrics_result()
+
+    # Parts of a step.
+
+    def _forward_backward(self, variables: Sequence[keras.Variable]) -> Callable[..., tuple]:
+        values = [variable.value for variable in variables]
+
+        def forward_backward(x, y, weight):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(values)
+                y_pred = self(x, training=True)
+                loss_sum, weight_sum = self._loss_sums(y, y_pred, weight)
+            return tape.gradient(loss_sum, values), loss_sum, weight_sum, y_pred
+
+        return forward_backward
+
+    def _loss_sums(self, y, y_pred, weight) -> tuple[tf.Tensor, tf.Tensor]:
+        loss_sum, weight_sum = weighted.loss_sums(self._compile_loss._flat_losses, y, y_pred, weight)
+        # Each replica adds its share, so that after the division by the global weight penalties count once.
+        for penalty in self.losses:
+            loss_sum += tf.cast(tf.reduce_sum(penalty), tf.float32) * weight_sum
+        return loss_sum, weight_sum
+
+    def _apply(self, gradients, variables, weight_sum) -> None:
+        pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+        gradients, variables = zip(*pairs, strict=True)
+        if hasattr(self.optimizer, "apply_sums"):
+            self.optimizer.apply_sums(gradients, variables, weight_sum)
+            return
+        total = weight_sum
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            total = tf.distribute.get_replica_context().all_reduce("SUM", weight_sum)
+        scale = tf.math.divide_no_nan(1.0, total)
+        gradients = [_scaled(gradient, scale) for gradient in gradients]
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+    def _update_metrics(self, y, y_pred, weight, loss_sum, weight_sum) -> None:
+        self._loss_tracker.update_state(tf.math.divide_no_nan(loss_sum, weight_sum), sample_weight=weight_sum)
+        if self._compile_metrics is not None:
+            weight, y, y_pred = weighted.drop_padding(weight, y, y_pred)
+            self._compile_metrics.update_state(y, y_pred, weight)
+
+    def _make_step_function(self, step: Callable[[Any], None]) -> Callable[[Any], dict[str, tf.Tensor]]:
+        strategy = self.distribute_strategy
+
+        def one_step(data):
+            with strategy.scope():
+                strategy.run(step, args=(data,))
+                return self.get_metrics_result()
+
+        def from_iterator(iterator):
+            return one_step(next(iterator))
+
+        if not self.run_eagerly:
+            one_step, from_iterator = tf.function(one_step), tf.function(from_iterator)
+
+        def function(iterator):
+            if isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
+                self._build_losses_and_metrics(_replica_spec(iterator.element_spec))
+                return from_iterator(iterator)
+            data = next(iterator)
+            self._build_losses_and_metrics(keras.tree.map_structure(tf.convert_to_tensor, data))
+            return one_step(data)
+
+        return function
+
+    def _build_losses_and_metrics(self, spec: Any) -> None:
+        """Keras resolves words such as "accuracy" by the shapes of targets and outputs."""
+        symbolic = lambda s: keras.KerasTensor(s.shape, s.dtype.name)  # noqa: E731
+        y = keras.tree.map_structure(symbolic, _unpack_spec(spec)[1])
+        y_pred = self.outputs[0] if len(self.outputs) == 1 else self._outputs_struct
+        with self.distribute_strategy.scope():
+            if not self._compile_loss.built:
+                self._compile_loss.build(y, y_pred)
+            if self._compile_metrics is not None and not self._compile_metrics.built:
+                self._compile_metrics.build(y, y_pred)
+
+    def _maybe_jit(self, function: Callable) -> Callable:
+        if not self.jit_compile or self.run_eagerly:
+            return function
+        jitted = tf.function(function, jit_compile=True)
+        self._jitted.append(jitted)
+        return jitted
+
+    def _check_optimizer(self) -> None:
+        if self.steps_per_execution != 1:
+            raise errors.not_available_yet("steps_per_execution", self.steps_per_execution, "Leave it at 1.")
+        clips = [getattr(self.optimizer, name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm")]
+        ours = hasattr(self.optimizer, "apply_sums")
+        if self.distribute_strategy.num_replicas_in_sync > 1 and not ours and any(clip is not None for clip in clips):
+            raise errors.InputError(
+                f"Got {self.optimizer.name!r} of Keras with clipping, on several replicas. Expected an optimizer "
+                "that clips after the reduction; this one clips before it, which gives another result. Use one "
+                "of kft.optimizers."
+            )
+
+
+def _unpack(data: Any) -> tuple[Any, Any, tf.Tensor]:
+    """x, y, and a weight for every example: 1 where the data has none."""
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+    if y is None:
+        raise errors.InputError("Got batches without targets. Expected (x, y) or (x, y, weight). Add y.")
+    if keras.tree.is_nested(weight):
+        raise errors.InputError("Got a structure of sample weights. Expected one weight for each example.")
+    if weight is None:
+        weight = tf.ones(tf.shape(keras.tree.flatten(x)[0])[:1])
+    return x, y, tf.cast(weight, tf.float32)
+
+
+def _unpack_spec(spec: Any) -> tuple[Any, Any, Any]:
+    return keras.utils.unpack_x_y_sample_weight(spec if isinstance(spec, tuple) else tuple(spec))
+
+
+def _replica_spec(spec: Any) -> Any:
+    """The spec of what one replica gets."""
+    first = lambda s: getattr(s, "_value_specs", (s,))[0]  # noqa: E731
+    return keras.tree.map_structure(first, spec)
+
+
+def _scaled(gradient: Any, scale: tf.Tensor) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * scale, gradient.indices, gradient.dense_shape)
+    return gradient * scale
