@@ -1,0 +1,105 @@
+"""Batches of one shape, in the order of (seed, epoch)."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kft import errors
+from kft.data.order import epoch_key, epoch_order, pad
+from kft.data.source import Source
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def batches(
+    source: Source,
+    *,
+    encode: Callable[[dict[str, Any], Any], Any],
+    preprocess: Callable[[Any], Any],
+    global_batch_size: int,
+    seed: int = 0,
+    shuffle: bool = False,
+) -> "tf.data.Dataset":
+    """One epoch of batches; each new iterator is the next epoch: 0, 1, 2, ...
+
+        for indices, weights in batches of pad(epoch_order(epoch), global_batch_size):
+            x = preprocess(stack(encode(load(index), (epoch_key(seed, epoch), index)) for index in indices))
+            yield x, labels[indices], weights
+
+    The last batch is filled with examples of the same epoch that have weight 0. What an example becomes depends on
+    (seed, epoch, index) only, so neither the number of threads nor of replicas changes it.
+
+    Args:
+      source: at least one example.
+      encode: graph function (raw example, seed (2,) int64) -> x of one example.
+      preprocess: graph function of a batch of x.
+      global_batch_size: int >= 1, over all replicas. Larger than the data, it gives one padded batch.
+      seed: int >= 0.
+      shuffle: a new order in each epoch, or always that of the source.
+
+    Shapes: (x, y, weight): x (global_batch_size, ...) in whatever structure preprocess gives; y (global_batch_size,)
+      int64, -1 where the source has no labels; weight (global_batch_size,) float32, 1 or 0.
+    Returns: a data set of known cardinality, not sharded by workers, with three attributes more: `steps_per_epoch`;
+      `num_examples`; and `from_epoch(first_epoch)`, an endless data set of the epochs from there on, which reads ahead
+      over their ends.
+    Raises: InputError for an empty source, for labels that cannot be used, and for arguments out of range.
+    """
+    import tensorflow as tf
+
+    _check(source, global_batch_size, seed)
+    with tf.init_scope(), tf.device("CPU:0"):
+        labels = tf.constant(source.labels)
+
+    def plan(epoch: np.ndarray):
+        order = epoch_order(source.num_examples, seed=seed, epoch=int(epoch), shuffle=shuffle)
+        indices, weights = pad(order, global_batch_size)
+        return indices, weights, np.int64(epoch_key(seed=seed, epoch=int(epoch)))
+
+    def examples(epoch):
+        indices, weights, key = tf.numpy_function(plan, [epoch], (tf.int64, tf.float32, tf.int64))
+        indices.set_shape((None,))
+        weights.set_shape((None,))
+        key.set_shape(())
+        return tf.data.Dataset.from_tensor_slices((indices, weights)).map(
+            lambda index, weight: (index, weight, tf.stack([key, index]))
+        )
+
+    def example(index, weight, example_seed):
+        return encode(source.load(index), example_seed), tf.gather(labels, index), weight
+
+    def of(epochs):
+        dataset = epochs.flat_map(examples)
+        dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        dataset = dataset.batch(global_batch_size, drop_remainder=True)
+        dataset = dataset.map(lambda x, y, weight: (preprocess(x), y, weight))
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+    iterators = iter(range(2**62))
+    each_time_the_next = tf.data.Dataset.range(1).map(
+        lambda _: tf.ensure_shape(tf.numpy_function(lambda: np.int64(next(iterators)), [], tf.int64), ())
+    )
+    steps_per_epoch = -(-source.num_examples // global_batch_size)
+    dataset = of(each_time_the_next).apply(tf.data.experimental.assert_cardinality(steps_per_epoch))
+    dataset.steps_per_epoch = steps_per_epoch
+    dataset.num_examples = source.num_examples
+    dataset.from_epoch = lambda first_epoch: of(tf.data.Dataset.counter(first_epoch))
+    return dataset
+
+
+def _check(source: Source, global_batch_size: int, seed: int) -> None:
+    if source.num_examples < 1:
+        raise errors.InputError(f"Got no examples in {source.name!r}. Expected at least one. kft.data.check tells why.")
+    if global_batch_size < 1:
+        raise errors.InputError(f"Got global_batch_size={global_batch_size!r}. Expected an int >= 1. Use 32.")
+    if seed < 0:
+        raise errors.InputError(f"Got seed={seed!r}. Expected an int >= 0. Use 0.")
+    wrong = np.flatnonzero(source.labels < 0)
+    if source.label_names and wrong.size:
+        raise errors.InputError(
+            f"Got a label that cannot be used for {source.keys[wrong[0]]!r}, one of {wrong.size}. Expected whole numbers "
+            f"below {len(source.label_names)}. kft.data.check lists them all."
+        )

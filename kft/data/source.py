@@ -1,0 +1,119 @@
+"""What every kind of data gives: examples by index, their labels, and what they are called."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kft import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, or worth knowing, about the data.
+
+    Args:
+      kind: what it is, in one word or two, such as "truncated"; findings are counted by kind.
+      where: the file or the row.
+      reason: what was got, and what is expected.
+      remedy: what to do.
+      count: how many examples or files it stands for.
+    """
+
+    kind: str
+    where: str
+    reason: str
+    remedy: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason} {self.remedy}"
+
+
+def _nothing_to_find(index: int, content: bytes) -> Finding | None:
+    del index, content
+    return None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source:
+    """Examples by index.
+
+    `load` is a graph function from an index to a raw example, a dict. For images it is one of
+
+        {"image": (height, width, channels) uint8 or float32, values 0 to 255}
+        {"image_bytes": () string, the file as it is; "image_header": (3,) int32, the stored height and width and
+         whether it is a JPEG; "orientation": () int32, EXIF's 1 to 8, absent where all files of the source have 1}
+
+    which `image_encoder` turns into an array. Files come as bytes, so that the encoder can decode only what it needs.
+
+    Args:
+      name: the specification it was loaded from, such as "folder:photos/train".
+      num_examples: int >= 0.
+      label_names: names of the classes in the order of the labels; () where nothing is labelled.
+      labels: (num_examples,) int64 in [0, number of classes); -1 where there is none or it cannot be used.
+      load: index tensor, () int64 -> raw example.
+      keys: what each example is called in messages: a path, or "row 17".
+      content: index -> the bytes of the example; equal bytes are the same example.
+      inspect: (index, content) -> what is wrong with the example, or None. Called once each by the pre-flight.
+      problems: what was found wrong while loading.
+      warnings: what was found remarkable while loading.
+      lengths: (num_examples,) int64, for data whose examples differ in length.
+    """
+
+    name: str
+    num_examples: int
+    label_names: tuple[str, ...]
+    labels: np.ndarray
+    load: Callable[[Any], dict[str, Any]]
+    keys: Sequence[str]
+    content: Callable[[int], bytes]
+    inspect: Callable[[int, bytes], Finding | None] = _nothing_to_find
+    problems: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    lengths: np.ndarray | None = None
+
+    def num_examples_per_class(self) -> dict[str, int]:
+        """The number of examples of each class, in the order of `label_names`."""
+        counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.label_names))
+        return dict(zip(self.label_names, counts.tolist(), strict=True))
+
+
+def subset(source: Source, indices: Sequence[int] | np.ndarray) -> Source:
+    """The examples of a source at these indices, in this order.
+
+    Args:
+      source: any source.
+      indices: ints in [0, num_examples).
+
+    Returns: a source with the same label names. What was found while loading stays with the whole source.
+    Raises: InputError for an index out of range.
+    """
+    import tensorflow as tf
+
+    indices = np.asarray(indices, np.int64).reshape(-1)
+    wrong = indices[(indices < 0) | (indices >= source.num_examples)]
+    if wrong.size:
+        raise errors.InputError(
+            f"Got index {wrong[0]} for {source.name!r}. Expected 0 <= index < {source.num_examples}. Correct it."
+        )
+    with tf.init_scope(), tf.device("CPU:0"):
+        rows = tf.constant(indices)
+    return dataclasses.replace(
+        source,
+        num_examples=len(indices),
+        labels=source.labels[indices],
+        load=lambda index: source.load(tf.gather(rows, index)),
+        keys=tuple(source.keys[index] for index in indices),
+        content=lambda index: source.content(int(indices[index])),
+        inspect=lambda index, content: source.inspect(int(indices[index]), content),
+        problems=(),
+        warnings=(),
+        lengths=None if source.lengths is None else source.lengths[indices],
+    )
+
+
+def without(source: Source, indices: Sequence[int]) -> Source:
+    """The source less the examples at these indices, such as those that the pre-flight skips."""
+    return subset(source, np.setdiff1d(np.arange(source.num_examples), np.asarray(indices, np.int64)))
