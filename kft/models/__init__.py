@@ -1,0 +1,71 @@
+"""Backbones and heads. This module imports no TensorFlow, so that names can be listed without it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kft import tables
+
+if TYPE_CHECKING:
+    from kft.models.backbone import Backbone
+
+BACKBONES = {
+    "mobilenet": "kft.models.applications:mobilenet",
+    "mobilenet_0.25": "kft.models.applications:mobilenet",
+    "mobilenet_0.5": "kft.models.applications:mobilenet",
+    "mobilenet_0.75": "kft.models.applications:mobilenet",
+    "mobilenet_1.0": "kft.models.applications:mobilenet",
+    "mobilenet_v2": "kft.models.applications:mobilenet_v2",
+    "mobilenet_v2_0.35": "kft.models.applications:mobilenet_v2",
+    "mobilenet_v2_0.5": "kft.models.applications:mobilenet_v2",
+    "mobilenet_v2_0.75": "kft.models.applications:mobilenet_v2",
+    "mobilenet_v2_1.0": "kft.models.applications:mobilenet_v2",
+    "mobilenet_v2_1.3": "kft.models.applications:mobilenet_v2",
+    "mobilenet_v2_1.4": "kft.models.applications:mobilenet_v2",
+    "resnet50": "kft.models.applications:resnet",
+    "resnet101": "kft.models.applications:resnet",
+    "resnet152": "kft.models.applications:resnet",
+    "resnet50_v2": "kft.models.applications:resnet_v2",
+    "resnet101_v2": "kft.models.applications:resnet_v2",
+    "resnet152_v2": "kft.models.applications:resnet_v2",
+}
+
+__getattr__ = tables.lazy_attributes(
+    __name__,
+    {
+        "HEAD_BLOCK": "kft.models.heads:HEAD_BLOCK",
+        "Backbone": "kft.models.backbone:Backbone",
+        "Features": "kft.models.backbone:Features",
+        "custom_backbone": "kft.models.custom:custom_backbone",
+        "make_head": "kft.models.heads:make_head",
+    },
+)
+
+
+def make_backbone(
+    name: str, *, image_size: int | Sequence[int] | None = None, weights: str = "none", pooling: str = "avg"
+) -> "Backbone":
+    """A pretrained model by name.
+
+    Args:
+      name: a key of BACKBONES, or "python:package.module:function" for a function without arguments that returns
+        your functional model; "@layer_name" at its end cuts the model there.
+      image_size: pixels, one number or (height, width); None for 224, or for what your own model takes.
+      weights: "none" leaves them random (your own model's as your function made them); "imagenet" takes Keras' file
+        from $KERAS_HOME/models or downloads it; else the path of a file, .weights.h5 or .h5 in Keras' layout, which
+        must fit exactly. MobileNet and MobileNetV2 have "imagenet" files for squares of 128, 160, 192 and 224 pixels
+        (V2 also 96); at other sizes it is the file for 224.
+      pooling: "avg" or "max", over height and width.
+
+    Raises: InputError for an unknown name or pooling, an image below the family's minimum (32 pixels), weights that
+      cannot be had or do not fit.
+
+    Example:
+      >>> backbone = make_backbone("mobilenet_v2_0.35", image_size=96)
+      >>> backbone.model.output.shape, len(backbone.blocks)
+      ((None, 3, 3, 1280), 9)
+    """
+    if name.startswith("python:"):
+        make = tables.load_place("kft.models.custom:python_backbone")
+    else:
+        make = tables.lookup(BACKBONES, name, what="backbone")
+    return make(name, image_size=image_size, weights=weights, pooling=pooling)

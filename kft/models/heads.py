@@ -1,0 +1,83 @@
+"""The new layers on top of a backbone."""
+
+from collections.abc import Sequence
+
+import keras
+
+from kft import errors
+from kft.models.backbone import Features
+
+HEAD_BLOCK = r"head(_.*)?/.*"
+
+__all__ = ["HEAD_BLOCK", "Features", "as_hidden_units", "make_head"]
+
+
+def make_head(
+    features: Features,
+    num_outputs: int,
+    *,
+    dropout: float = 0.0,
+    hidden_units: Sequence[int] | str = (),
+    activation: str = "relu",
+) -> keras.KerasTensor:
+    """Logits from pooled features.
+
+        x = dropout(pooled)
+        for units in hidden_units:
+            x = dropout(activation(dense(x, units)))
+        logits = dense(x, num_outputs)
+
+    Names: "head_dropout", "head_hidden", "head_hidden_dropout", "head_hidden_2", ..., and "head" for the last one, so
+    that HEAD_BLOCK takes every variable. Without dropout there are no dropout layers.
+
+    Args:
+      features: of the backbone; `pooled` is used.
+      num_outputs: int >= 1, number of logits.
+      dropout: share of values set to 0 in training, in [0, 1).
+      hidden_units: widths of hidden layers, each >= 1, or as text, "256,128".
+      activation: Keras' name of the hidden layers' activation.
+    Shapes: features.pooled (batch, channels); logits (batch, num_outputs), float32 under every precision.
+    Raises: InputError if an argument is out of range.
+    """
+    hidden_units = as_hidden_units(hidden_units)
+    if num_outputs < 1:
+        raise errors.InputError(f"Got num_outputs={num_outputs!r}. Expected a whole number >= 1.")
+    if not 0 <= dropout < 1:
+        raise errors.InputError(f"Got head dropout={dropout!r}. Expected a number in [0, 1). Use 0 for none, or 0.2.")
+    _check_activation(activation)
+    x = features.pooled
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="head_dropout")(x)
+    for index, units in enumerate(hidden_units):
+        name = "head_hidden" if index == 0 else f"head_hidden_{index + 1}"
+        x = keras.layers.Dense(units, activation=activation, name=name)(x)
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    return keras.layers.Dense(num_outputs, dtype="float32", name="head")(x)
+
+
+def as_hidden_units(hidden_units: Sequence[int] | str) -> tuple[int, ...]:
+    """Widths of hidden layers, from numbers or from text.
+
+    Raises: InputError unless they are whole numbers >= 1.
+
+    Example:
+      >>> as_hidden_units("256,128")
+      (256, 128)
+    """
+    words = hidden_units.split(",") if isinstance(hidden_units, str) else list(hidden_units)
+    words = [str(word).strip() for word in words if str(word).strip()]
+    if not all(word.isdecimal() and int(word) >= 1 for word in words):
+        raise errors.InputError(
+            f"Got hidden_units={hidden_units!r}. Expected whole numbers >= 1, such as '256,128'. "
+            "Leave it empty for no hidden layer."
+        )
+    return tuple(map(int, words))
+
+
+def _check_activation(activation: str) -> None:
+    names = [
+        name for name in dir(keras.activations) if name not in ("deserialize", "get", "serialize") and name[0] != "_"
+    ]
+    if activation not in names:
+        raise errors.unknown_name("head activation", activation, names)
