@@ -1,0 +1,1 @@
+"""The commands of kft: binaries, recipes and benchmarks."""

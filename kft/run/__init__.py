@@ -1,0 +1,19 @@
+"""The run: RunConfig, which holds every setting, and `train_and_evaluate`, which does what it says."""
+
+from kft.tables import lazy_attributes
+
+_PUBLIC = {
+    "RunConfig": "kft.run.config:RunConfig",
+    "flat": "kft.run.config:flat",
+    "from_flat": "kft.run.config:from_flat",
+    "validate": "kft.run.validation:validate",
+    "parse_options": "kft.run.validation:parse_options",
+    "to_json": "kft.run.config_text:to_json",
+    "from_json": "kft.run.config_text:from_json",
+    "to_flags": "kft.run.config_text:to_flags",
+    "config_hash": "kft.run.config_text:config_hash",
+    "redact": "kft.run.config_text:redact",
+    "train_and_evaluate": "kft.run.run:train_and_evaluate",
+}
+
+__getattr__ = lazy_attributes(__name__, _PUBLIC)

@@ -1,0 +1,288 @@
+"""The settings of a run, room by room: the only place where a default is written. Flags and docs are made from it."""
+
+import dataclasses
+
+from kft.run.setting import setting
+
+IMAGES = "Images are trained as they are for now."
+TEXT = "Only images can be trained for now."
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """What is run, for how long, and what is kept."""
+
+    workdir: str = setting("", "The run folder: config, checkpoints, TensorBoard, results and the kept model go here.")
+    resume: str = setting(
+        "never",
+        "Whether to go on with what is in workdir. never refuses a folder that is not empty.",
+        choices=("never", "auto", "force"),
+        later=("auto", "force"),
+        instead="Use resume='never' with an empty workdir.",
+    )
+    seed: int = setting(
+        0, "Seed of the head's weights, the order of the data, augmentation and dropout.", limits="[0, 2147483647]"
+    )
+    seeds: int = setting(
+        1,
+        "Number of runs, with seed, seed + 1 and so on; more than one ends in mean, interval and degenerate runs.",
+        unit="runs",
+        limits="[1, inf)",
+    )
+    length: str = setting("10 epochs", "How long to train, over all phases.", unit="duration")
+    global_batch_size: int = setting(
+        32,
+        "Examples of one optimizer step, over all replicas; a multiple of their number.",
+        unit="examples",
+        limits="[1, inf)",
+    )
+    keep: str = setting("best", "The model to keep: best by monitor on eval_data, or last.", choices=("best", "last"))
+    monitor: str = setting(
+        "", "The metric that best and early stopping go by, such as val_accuracy. Empty: the task's own."
+    )
+    early_stopping: int = setting(
+        0, "Stop after so many epochs without a better monitor. 0: never.", unit="epochs", limits="[0, inf)"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings:
+    """What is learned, from which examples, and how they are read."""
+
+    task: str = setting("image_classification", "What is learned.", choices="kft.tasks:TASKS")
+    train_data: str = setting(
+        "", "Examples to train on: folder:DIR with one folder a class, arrays:FILE.npz, digits:.", unit="data"
+    )
+    eval_data: str = setting(
+        "", "Examples that choose the model to keep. Empty: a fixed part of train_data is held out.", unit="data"
+    )
+    test_data: str = setting(
+        "", "Examples that the kept model is scored on once, at the end. Empty: none.", unit="data"
+    )
+    data_root: str = setting(
+        "",
+        "The folder that paths inside a data file are relative to, and may not leave.",
+        available=False,
+        instead="Use train_data='folder:DIR'.",
+    )
+    image_size: int = setting(
+        0,
+        "Height and width of the model's input. 0: what the backbone was made for.",
+        unit="pixels",
+        limits="[0, 4096]",
+    )
+    augmentation: tuple[str, ...] = setting(
+        ("flip", "crop"),
+        "Random changes of the training images: flip (left to right), crop (random resized crop), or none.",
+        choices=("flip", "crop", "color", "randaugment", "erasing"),
+        later=("color", "randaugment", "erasing"),
+        instead="Use 'flip', 'crop', both or none.",
+    )
+    mixup: float = setting(
+        0.0, "Alpha of mixup: blend pairs of examples. 0: off.", limits="[0, inf)", available=False, instead=IMAGES
+    )
+    cutmix: float = setting(
+        0.0,
+        "Alpha of cutmix: paste a part of one example into another. 0: off.",
+        limits="[0, inf)",
+        available=False,
+        instead=IMAGES,
+    )
+    max_examples: str = setting(
+        "",
+        "Train on a fixed part of the examples, such as '10 per class'. Empty: all.",
+        available=False,
+        instead="Give a folder with fewer examples.",
+    )
+    on_bad_example: str = setting(
+        "error",
+        "What a file that cannot be used does: error ends before the first step, skip leaves it out and counts it.",
+        choices=("error", "skip"),
+    )
+    allow_leakage: bool = setting(False, "Train although the same example is in two of train, eval and test data.")
+    text_columns: tuple[str, ...] = setting(
+        (), "The column with the text, or two for a pair.", available=False, instead=TEXT
+    )
+    label_column: str = setting("", "The column with the label.", available=False, instead=TEXT)
+    encoding: str = setting("utf-8", "How text files are encoded, such as latin-1.", available=False, instead=TEXT)
+    sequence_length: int = setting(
+        0,
+        "The most tokens of one example. 0: what the backbone allows.",
+        unit="tokens",
+        limits="[0, inf)",
+        available=False,
+        instead=TEXT,
+    )
+    tokens_per_batch: int = setting(
+        0,
+        "Batches of about so many tokens instead of global_batch_size examples. 0: off.",
+        unit="tokens",
+        limits="[0, inf)",
+        available=False,
+        instead=TEXT,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings:
+    """The pretrained backbone and the new head on it."""
+
+    backbone: str = setting(
+        "mobilenet_v2",
+        "The pretrained model, widths as a suffix, such as mobilenet_v2_0.35; or python:package.module:function "
+        "for a function that returns a functional model.",
+        unit="backbone",
+        choices="kft.models:BACKBONES",
+    )
+    backbone_weights: str = setting(
+        "imagenet", "imagenet (downloads as Keras does), none (random), or a local file of weights."
+    )
+    pooling: str = setting("avg", "How the features of all positions become one vector.", choices=("avg", "max"))
+    head_dropout: float = setting(0.2, "The part of the head's inputs that is dropped while training.", limits="[0, 1)")
+    head_hidden_units: tuple[int, ...] = setting(
+        (), "Units of the head's hidden layers, such as 256,128; or none.", unit="units", limits="[1, inf)"
+    )
+    head_activation: str = setting(
+        "relu", "Activation of the head's hidden layers.", choices=("relu", "gelu", "silu", "tanh")
+    )
+    batchnorm: str = setting(
+        "frozen",
+        "BatchNorm statistics: frozen keeps the pretrained ones, train updates those of the layers that train.",
+        choices=("frozen", "train", "recalibrate"),
+        later=("recalibrate",),
+        instead="Use 'frozen' or 'train'.",
+    )
+    reinitialize_top_blocks: int = setting(
+        0,
+        "Give the backbone's top blocks new random weights before training.",
+        unit="blocks",
+        limits="[0, inf)",
+        available=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSettings:
+    """How a gradient becomes an update."""
+
+    optimizer: str = setting("adamw", "The update rule.", choices="kft.optimizers:OPTIMIZERS")
+    optimizer_options: str = setting(
+        "", "Further arguments of the optimizer, such as beta_2=0.98,bias_correction=false.", unit="options"
+    )
+    learning_rate: float = setting(5e-4, "The highest learning rate of the schedule.", limits="(0, inf)")
+    weight_decay: float = setting(0.01, "Decoupled weight decay, times the learning rate. 0: off.", limits="[0, 1)")
+    layer_decay: float = setting(
+        1.0, "Each block below the head learns slower by this factor. 1: all alike.", limits="(0, 1]"
+    )
+    clip_global_norm: float = setting(
+        1.0, "The longest gradient, over all variables together. 0: off.", limits="[0, inf)"
+    )
+    accumulate_steps: int = setting(
+        1,
+        "Add up the gradients of so many batches before one update.",
+        unit="batches",
+        limits="[1, inf)",
+        available=False,
+        instead="Use a larger global_batch_size.",
+    )
+    ema: float = setting(
+        0.0,
+        "Decay of a moving average of the weights, which is evaluated and kept. 0: off.",
+        limits="[0, 1)",
+        available=False,
+    )
+    l1: float = setting(
+        0.0,
+        "Penalty on the weights' absolute values. 0: off.",
+        limits="[0, inf)",
+        available=False,
+        instead="Use weight_decay.",
+    )
+    l2: float = setting(
+        0.0, "Penalty on the weights' squares. 0: off.", limits="[0, inf)", available=False, instead="Use weight_decay."
+    )
+    label_smoothing: float = setting(0.0, "The part of each label that is spread over all classes.", limits="[0, 1)")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleSettings:
+    """How the learning rate changes, and what trains when."""
+
+    schedule: str = setting(
+        "cosine", "How the learning rate falls after the warm-up.", choices="kft.schedules:SCHEDULES"
+    )
+    schedule_options: str = setting("", "Further arguments of the schedule.", unit="options")
+    warmup: str = setting("5 percent", "How long the learning rate rises from 0.", unit="duration")
+    plateau: str = setting(
+        "",
+        "Lower the learning rate when monitor stalls, such as factor=0.5,patience=3. Empty: off.",
+        unit="options",
+        available=False,
+        instead="Use a schedule that falls, such as schedule='cosine'.",
+    )
+    trainable: str = setting(
+        "lp_ft(30 percent)",
+        "What trains when: all, head, or lp_ft(LENGTH), which trains the head alone for LENGTH and then everything.",
+        unit="recipe",
+        choices="kft.trainable:RECIPES",
+    )
+    cache: str = setting(
+        "off",
+        "Run the frozen lower part once and store its outputs: exact (equal results), fast, or off.",
+        choices=("off", "exact", "fast"),
+        later=("exact", "fast"),
+        instead="Use cache='off'.",
+    )
+    cache_budget: int = setting(
+        0, "Memory for the cache. 0: a third of what is free.", unit="bytes", limits="[0, inf)", available=False
+    )
+    cache_views: int = setting(
+        0,
+        "Augmented views of each example to store. 0: cache only without augmentation.",
+        unit="views",
+        limits="[0, inf)",
+        available=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExecutionSettings:
+    """Where and how the steps are computed."""
+
+    strategy: str = setting(
+        "one_device",
+        "Where it runs: one_device, or mirrored over all GPUs of this machine.",
+        choices=("one_device", "mirrored", "multi_worker", "tpu", "auto"),
+        later=("multi_worker", "tpu", "auto"),
+        instead="Use 'one_device' or 'mirrored'.",
+    )
+    xla: str = setting(
+        "auto", "Compile the step with XLA: on, off, or auto (on for GPU, off for CPU).", choices=("auto", "on", "off")
+    )
+    precision: str = setting(
+        "float32",
+        "What layers compute in; variables are float32.",
+        choices=("float32", "auto", "mixed_bfloat16", "mixed_float16"),
+        later=("auto", "mixed_bfloat16", "mixed_float16"),
+        instead="Use precision='float32'.",
+    )
+    steps_per_execution: int = setting(
+        1,
+        "Steps between two returns to Python. 0: chosen by measuring.",
+        unit="steps",
+        limits="[0, inf)",
+        available=False,
+    )
+    checkpoint_every: str = setting(
+        "",
+        "How often to save what a resume needs, such as '5 minutes'. Empty: never.",
+        unit="duration",
+        available=False,
+    )
+    on_nan: str = setting(
+        "off",
+        "What a gradient that is not finite does: stop ends the run, rollback goes back and lowers the learning rate.",
+        choices=("off", "stop", "rollback"),
+        later=("stop", "rollback"),
+        instead="Use on_nan='off', and look at the loss.",
+    )
