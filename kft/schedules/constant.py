@@ -21,6 +21,7 @@ class Constant(Schedule):
     Example:
       >>> float(Constant(0.5)(10))
       0.5
+
     Reference: none; the baseline of every comparison.
     """
 

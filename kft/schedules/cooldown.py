@@ -23,8 +23,10 @@ class Cooldown(Schedule):
       end_scale: float in [0, 1], what is left at the end of the rate that the schedule has there.
     Raises: InputError if an argument is out of range.
     Example:
+      >>> from kft.schedules import Constant
       >>> [float(Cooldown(Constant(1.0), 2, cooldown_steps=4)(step)) for step in range(8)]
       [1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+
     Reference: Zhai et al. 2022 (Scaling Vision Transformers), section 3.5; Hägele et al. 2024, eq. 1.
     """
 

@@ -27,6 +27,7 @@ class Cosine(Schedule):
     Example:
       >>> [round(float(Cosine(1.0, 4)(step)), 4) for step in range(6)]
       [1.0, 0.8536, 0.5, 0.1464, 0.0, 0.0]
+
     Reference: Loshchilov & Hutter 2017 (SGDR), eq. 5 with one cycle. Keras' CosineDecay calls the end `alpha`.
     """
 
@@ -70,6 +71,7 @@ class CosineRestarts(Schedule):
     Example:
       >>> [round(float(CosineRestarts(1.0, 6, num_cycles=2)(step)), 4) for step in range(7)]
       [1.0, 0.5, 1.0, 0.8536, 0.5, 0.1464, 0.0]
+
     Reference: Loshchilov & Hutter 2017 (SGDR), eq. 5; `length_scale` is T_mult, and T_0 is start[1]. Differs: the
       number of cycles is given and T_0 follows, so that the last cycle ends with the run, as section 4 advises.
     """

@@ -28,9 +28,11 @@ class Join(Schedule):
       boundaries: tuple of ints > 0, rising, one less than schedules: the first step of each but the first.
     Raises: InputError if the numbers do not fit or the boundaries do not rise.
     Example:
+      >>> from kft.schedules import Constant, Linear
       >>> both = join([Constant(1.0), Linear(0.5, 2)], [2])
       >>> [float(both(step)) for step in range(5)]
       [1.0, 1.0, 0.5, 0.25, 0.0]
+
     Reference: none.
     """
 
@@ -51,6 +53,6 @@ class Join(Schedule):
 
     def rate(self, step: tf.Tensor) -> tf.Tensor:
         rate = rate_of(self.schedules[0], step)
-        for schedule, boundary in zip(self.schedules[1:], self.boundaries):
+        for schedule, boundary in zip(self.schedules[1:], self.boundaries, strict=True):
             rate = tf.where(step < boundary, rate, rate_of(schedule, tf.maximum(step - boundary, 0.0)))
         return rate

@@ -74,7 +74,8 @@ def make_schedule(
 
 def _defaults(total_steps: int, warmup_steps: int) -> dict[str, int]:
     """What the run decides, for the schedules that have such an argument."""
-    defaults = {"decay_steps": total_steps - warmup_steps}
+    rest = total_steps - warmup_steps
+    defaults = {"decay_steps": rest, "total_steps": rest}
     if warmup_steps:
         defaults["timescale_steps"] = warmup_steps
     return defaults

@@ -25,6 +25,7 @@ class Polynomial(Schedule):
     Example:
       >>> [float(Polynomial(1.0, 4)(step)) for step in range(6)]
       [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
+
     Reference: Chen et al. 2018 (DeepLab), section 3, the "poly" policy, with power 0.9. Differs from Keras'
       PolynomialDecay: the default power is 2, and the end is a fraction, 0 by default.
     """
@@ -61,6 +62,7 @@ class Linear(Schedule):
     Example:
       >>> [float(Linear(1.0, 4)(step)) for step in range(6)]
       [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+
     Reference: Devlin et al. 2019 (BERT), appendix A.2, behind a warm-up.
     """
 

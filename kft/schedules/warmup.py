@@ -23,8 +23,10 @@ class Warmup(Schedule):
         moves nothing, which costs one step and is what the literature does.
     Raises: InputError if an argument is out of range.
     Example:
+      >>> from kft.schedules import Linear
       >>> [float(Warmup(Linear(1.0, 4), 2)(step)) for step in range(7)]
       [0.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]
+
     Reference: Goyal et al. 2017, section 2.2, gradual warm-up. Differs from the warm-up of Keras' CosineDecay only
       in its argument: a fraction, not a rate.
     """
