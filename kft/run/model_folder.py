@@ -1,0 +1,63 @@
+"""The kept model in a folder: weights as arrays, and what it takes to use them."""
+
+import dataclasses
+import json
+import pathlib
+
+from kft import errors, models, tasks, training
+from kft.run import config_text, setup
+from kft.run.config import RunConfig
+
+WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class KeptModel:
+    """A model as a run kept it, with what reads its inputs and outputs."""
+
+    model: training.FineTuneModel
+    backbone: models.Backbone
+    task: tasks.Task
+    config: RunConfig
+
+
+def save_model(folder: pathlib.Path, model: training.FineTuneModel, config: RunConfig, label_names) -> None:
+    """Writes weights, class names and config, the description last: a folder that has it is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sha256 = training.save_weights(model, folder / WEIGHTS)
+    description = {
+        "label_names": list(label_names),
+        "weights_sha256": sha256,
+        "config": json.loads(config_text.to_json(config)),
+    }
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_model(workdir: str | pathlib.Path) -> KeptModel:
+    """Loads the kept model of a run folder, compiled for `evaluate` and `predict`.
+
+    Args:
+      workdir: the run folder.
+
+    Raises: InputError if there is no kept model, or its files do not fit each other.
+    """
+    folder = pathlib.Path(workdir) / "model"
+    file = folder / DESCRIPTION
+    if not file.is_file():
+        raise errors.InputError(
+            f"Got workdir={str(workdir)!r}, which has no {file.relative_to(workdir)}. Expected the folder of a "
+            "finished run. Finish it with experiments.finetune, or name another."
+        )
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+        label_names = tuple(description["label_names"])
+        config = config_text.from_json(json.dumps(description["config"]))
+        sha256 = description["weights_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.InputError(f"Got {str(file)!r}, which cannot be read: {error}. Use an intact copy.") from error
+    task = setup.make_task(config, label_names)
+    backbone = setup.make_backbone(config, weights="none")
+    model = training.build_model(backbone, task, batchnorm=config.models.batchnorm)
+    training.load_weights(model, folder / WEIGHTS, sha256=sha256)
+    model.compile(loss=task.loss, metrics=task.metrics(), jit_compile=config.execution.xla == "on")
+    return KeptModel(model, backbone, task, config)

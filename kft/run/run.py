@@ -1,0 +1,157 @@
+"""One run, from a config to a result."""
+
+import json
+import os
+import pathlib
+import platform
+import resource
+import sys
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import kft
+from kft import errors, inspection, training
+from kft.run import config_text, describe, model_folder, scoring, setup
+from kft.run.config import RunConfig, flat
+from kft.run.validation import validate
+
+
+def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose: int = 1) -> dict[str, Any]:
+    """Trains a model, keeps the best or last one, scores it and writes the run folder.
+
+    The folder holds config.json; run.flags, which repeats the run; run.json, what was decided and measured;
+    tensorboard/; checkpoints/; model/, what `evaluate` and `predict` need; eval_predictions.jsonl; result.json.
+
+    Args:
+      config: every setting; `config.run.seeds` must be 1 (see `kft.run.train_seeds`).
+      workdir: the run folder; it is made, and must be empty.
+      verbose: 0 prints nothing, 1 the summary, a progress bar and the result.
+
+    Returns: what is in result.json.
+    Raises: InputError before the first step, for anything that the user gave and that cannot be used.
+    """
+    started = time.perf_counter()
+    validate(config, required=("train_data",))
+    workdir = prepare_folder(workdir)
+    keras.utils.set_random_seed(config.run.seed)
+    sources = setup.load_sources(config)
+    run = setup.make_setup(config, sources.train)
+    _write_text(workdir / "config.json", config_text.to_json(config))
+    _write_text(workdir / "run.flags", config_text.to_flags(config))
+    batches = setup.make_batches(config, run.backbone)
+    evaluation = batches(sources.evaluation)
+    if verbose:
+        print(describe.summary(config, sources, run), flush=True)
+
+    keep, stopwatch = _keep_best(config, run), _Stopwatch()
+    training.fine_tune(
+        run.model,
+        run.batches,
+        run.phases,
+        epochs=run.epochs,
+        validation_data=evaluation,
+        callbacks=[stopwatch, keep, inspection.TensorBoard(workdir / "tensorboard", config=flat(config))],
+        verbose=verbose,
+    )
+    result = {
+        "metrics": scoring.score(run.model, evaluation),
+        "test_metrics": scoring.score(run.model, batches(sources.test)) if sources.test else None,
+    }
+    scoring.write_eval_predictions(workdir / "eval_predictions.jsonl", run, evaluation, sources.evaluation)
+    model_folder.save_model(workdir / "model", run.model, config, run.task.label_names)
+    result |= _measured(config, run, keep, stopwatch)
+    result["majority_share"] = float(np.bincount(sources.evaluation.labels).max() / sources.evaluation.num_examples)
+    result["wall_seconds"] = time.perf_counter() - started
+    _write_text(workdir / "run.json", _json(describe.decisions(config, sources, run)))
+    _write_text(workdir / "result.json", _json(result))
+    if verbose:
+        print(describe.closing(result, workdir), flush=True)
+    return result
+
+
+def prepare_folder(workdir: str | os.PathLike) -> pathlib.Path:
+    """Makes a run folder.
+
+    Raises: InputError if there is something in it: nothing that was saved is ever overwritten.
+    """
+    if not str(workdir):
+        raise errors.InputError("Got no workdir. Expected a folder for the run. Give --workdir=DIR.")
+    workdir = pathlib.Path(workdir)
+    if workdir.is_dir() and any(workdir.iterdir()):
+        raise errors.InputError(
+            f"Got workdir={str(workdir)!r}, which is not empty. Expected a new or empty folder. Name another."
+        )
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "checkpoints").mkdir()
+    except OSError as error:
+        raise errors.InputError(f"Got workdir={str(workdir)!r}, which cannot be made: {error}. Name another.") from error
+    return workdir
+
+
+class _Stopwatch(keras.callbacks.Callback):
+    """Seconds from the first batch read to the last update."""
+
+    def on_train_begin(self, logs=None):
+        self._began = time.perf_counter()
+        self.steps = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        self.seconds = time.perf_counter() - self._began
+
+
+def _keep_best(config: RunConfig, run: setup.Setup) -> training.KeepBest:
+    monitor = config.run.monitor or run.task.monitor
+    loses = monitor.endswith("loss") or (monitor == run.task.monitor and run.task.monitor_mode == "min")
+    return training.KeepBest(
+        monitor,
+        mode="min" if loses else "max",
+        patience=config.run.early_stopping,
+        patience_from_epoch=run.phase_epochs()[-1][0],
+        restore=config.run.keep == "best",
+    )
+
+
+def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stopwatch: _Stopwatch) -> dict[str, Any]:
+    model = run.model
+    return {
+        "best_epoch": None if keep.best_epoch is None else keep.best_epoch + 1,
+        "epochs": len(model.history.epoch),
+        "steps": stopwatch.steps,
+        "train_seconds": stopwatch.seconds,
+        "examples_per_second": len(model.history.epoch) * run.batches.num_examples / stopwatch.seconds,
+        "peak_memory_bytes": _peak_memory_bytes(),
+        "xla": bool(model.jit_compile),
+        "xla_compilations": model.num_compilations,
+        "precision": config.execution.precision,
+        "seed": config.run.seed,
+        "variables_sha256": training.variables_sha256([*model.variables, *model.optimizer.variables]),
+        "num_trainable_parameters": sum(int(np.prod(variable.shape)) for variable in model.trainable_variables),
+        "versions": {
+            "kft": kft.__version__,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write_text(file: pathlib.Path, text: str) -> None:
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, file)

@@ -1,0 +1,202 @@
+"""Everything of a run that is decided before its first step."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kft import data, distribute, errors, models, optimizers, schedules, tasks, trainable, training
+from kft.duration import Duration
+from kft.run import parse_options
+from kft.run.config import RunConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """The examples of a run; test is None where there are none."""
+
+    train: data.Source
+    evaluation: data.Source
+    test: data.Source | None
+    report: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A run, ready for its first step.
+
+    Args:
+      strategy: where the model was made.
+      task, backbone: what the model was made of.
+      model: compiled.
+      batches: of the training data.
+      phases: what trains when.
+      epochs: of all phases.
+      learning_rate: function of the step.
+    """
+
+    strategy: tf.distribute.Strategy
+    task: tasks.Task
+    backbone: models.Backbone
+    model: training.FineTuneModel
+    batches: tf.data.Dataset
+    phases: trainable.TrainableSchedule
+    epochs: int
+    learning_rate: keras.optimizers.schedules.LearningRateSchedule
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.epochs * self.batches.steps_per_epoch
+
+    def phase_epochs(self) -> list[tuple[int, int, Any]]:
+        """First epoch, end epoch and phase, for each phase."""
+        return trainable.epochs_of_phases(
+            self.phases,
+            epochs=self.epochs,
+            steps_per_epoch=self.batches.steps_per_epoch,
+            global_batch_size=self.batches.global_batch_size,
+        )
+
+
+def load_sources(config: RunConfig) -> Sources:
+    """Loads the data and runs the pre-flight over all of it.
+
+    Raises: InputError with every problem found.
+    """
+    settings = config.data
+    train = data.load(settings.train_data)
+    names = train.label_names
+    evaluation = data.load(settings.eval_data, label_names=names) if settings.eval_data else None
+    test = data.load(settings.test_data, label_names=names) if settings.test_data else None
+    report = data.check(
+        train,
+        evaluation,
+        test,
+        allow_leakage=settings.allow_leakage,
+        on_bad_example=settings.on_bad_example,
+    )
+    report.raise_if_bad()
+    train, evaluation, test = report.usable(train, evaluation, test)
+    if evaluation is None:
+        train, evaluation = data.split(train)
+    return Sources(train, evaluation, test, report)
+
+
+def make_batches(config: RunConfig, backbone: models.Backbone) -> Callable[..., tf.data.Dataset]:
+    """The function from a source to its batches, augmented and shuffled only for training."""
+
+    def batches(source: data.Source, *, train: bool = False) -> tf.data.Dataset:
+        augmentation = ",".join(config.data.augmentation) if train else ""
+        encode = data.image_encoder(
+            image_size=backbone.image_size,
+            channels=backbone.model.inputs[0].shape[-1],
+            augmentation=augmentation or "none",
+        )
+        return data.batches(
+            source,
+            encode=encode,
+            preprocess=backbone.preprocess,
+            global_batch_size=config.run.global_batch_size,
+            seed=config.run.seed,
+            shuffle=train,
+        )
+
+    return batches
+
+
+def make_task(config: RunConfig, label_names: tuple[str, ...]) -> tasks.Task:
+    """The task of a run."""
+    return tasks.make_task(
+        config.data.task,
+        label_names=label_names,
+        head_dropout=config.models.head_dropout,
+        head_hidden_units=config.models.head_hidden_units,
+        head_activation=config.models.head_activation,
+        label_smoothing=config.optimizers.label_smoothing,
+    )
+
+
+def make_backbone(config: RunConfig, *, weights: str | None = None) -> models.Backbone:
+    """The backbone of a run; `weights` instead of the config's, such as "none" where others are loaded later."""
+    return models.make_backbone(
+        config.models.backbone,
+        image_size=config.data.image_size or None,
+        weights=config.models.backbone_weights if weights is None else weights,
+        pooling=config.models.pooling,
+    )
+
+
+def make_setup(config: RunConfig, train: data.Source) -> Setup:
+    """Builds and compiles the model of a run and decides what trains when, and how fast.
+
+    Args:
+      config: validated.
+      train: the training data.
+    """
+    strategy = distribute.make_strategy(config.execution.strategy)
+    _check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
+    with strategy.scope():
+        task = make_task(config, train.label_names)
+        backbone = make_backbone(config)
+        model = training.build_model(backbone, task, batchnorm=config.models.batchnorm)
+    batches = make_batches(config, backbone)(train, train=True)
+    epochs = _epochs(config.run.length, batches)
+    phases = trainable.make_trainable_schedule(config.schedules.trainable, model.blocks)
+    trainable.validate(phases, [variable.path for variable in model.parameters])
+    learning_rate = _learning_rate(config, phases, epochs, batches)
+    with strategy.scope():
+        optimizer = optimizers.make_optimizer(
+            config.optimizers.optimizer,
+            learning_rate=learning_rate,
+            weight_decay=config.optimizers.weight_decay,
+            clip_global_norm=config.optimizers.clip_global_norm or None,
+            scales=optimizers.ParamScales(
+                learning_rate=optimizers.layerwise_decay(model.blocks, config.optimizers.layer_decay),
+                weight_decay=optimizers.no_decay_on_bias_and_norm(),
+            ),
+            options=parse_options(config.optimizers.optimizer_options, what="optimizer_options"),
+        )
+        xla = {"on": True, "off": False, "auto": bool(tf.config.list_physical_devices("GPU"))}[config.execution.xla]
+        model.compile(optimizer, loss=task.loss, metrics=task.metrics(), jit_compile=xla)
+    return Setup(strategy, task, backbone, model, batches, phases, epochs, learning_rate)
+
+
+def _learning_rate(config, phases, epochs, batches):
+    lengths = {"steps_per_epoch": batches.steps_per_epoch, "global_batch_size": batches.global_batch_size}
+
+    def stretch(scale: float, total_steps: int):
+        warmup = Duration.parse(config.schedules.warmup).to_steps(**lengths, total_steps=total_steps)
+        return schedules.make_schedule(
+            config.schedules.schedule,
+            learning_rate=config.optimizers.learning_rate * scale,
+            total_steps=total_steps,
+            warmup_steps=min(warmup, total_steps - 1),
+            options=parse_options(config.schedules.schedule_options, what="schedule_options"),
+            **lengths,
+        )
+
+    return training.phase_learning_rate(phases, stretch, epochs=epochs, **lengths)
+
+
+def _epochs(length: str, batches: tf.data.Dataset) -> int:
+    """Whole epochs, rounded up."""
+    steps = Duration.parse(length).to_steps(
+        steps_per_epoch=batches.steps_per_epoch, global_batch_size=batches.global_batch_size
+    )
+    epochs = -(-steps // batches.steps_per_epoch)
+    if epochs < 1:
+        raise errors.InputError(f"Got length={length!r}. Expected one step at least. Use '10 epochs'.")
+    return epochs
+
+
+def _check_batch(global_batch_size: int, num_replicas: int) -> None:
+    if global_batch_size % num_replicas:
+        down = global_batch_size // num_replicas * num_replicas
+        ways = f"{down} or {down + num_replicas}" if down else str(num_replicas)
+        raise errors.InputError(
+            f"Got global_batch_size={global_batch_size} with {num_replicas} replicas. Expected a multiple of the "
+            f"number of replicas. Use {ways}."
+        )
