@@ -1,0 +1,36 @@
+"""What happens to gradients between the backward pass and the rule."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+
+def dense(gradient: tf.Tensor | tf.IndexedSlices, num_rows: int) -> tf.Tensor:
+    """The gradient as one tensor; rows of an embedding that were looked up several times are summed."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, num_rows)
+    return gradient
+
+
+def sum_over_replicas(values: Sequence[tf.Tensor | tf.IndexedSlices]) -> list[tf.Tensor | tf.IndexedSlices]:
+    """Adds up what the replicas hold, all values in one all-reduce. Called in replica context."""
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return list(values)
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, list(values))
+
+
+def global_norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
+    """sqrt(sum of the squares of all elements), float32. One read of the gradients, no copy.
+
+    The gradients are dense; with repeated embedding ids left apart the norm would be too small.
+    """
+    return tf.sqrt(2.0 * tf.add_n([tf.cast(tf.nn.l2_loss(gradient), tf.float32) for gradient in gradients]))
+
+
+def clip_factor(norm: tf.Tensor, max_norm: float) -> tf.Tensor:
+    """What to multiply gradients of this norm with: min(1, max_norm / norm).
+
+    Reference: Pascanu et al. 2013, algorithm 1.
+    """
+    return tf.minimum(1.0, max_norm / norm)

@@ -1,0 +1,51 @@
+"""Gradient descent with momentum."""
+
+import tensorflow as tf
+
+from kft.optimizers.base import Optimizer, check_range
+
+
+class Momentum(Optimizer):
+    """Gradient descent with momentum.
+
+    For a parameter w with gradient g:
+
+        g = g + weight_decay * w
+        velocity = momentum * velocity + g
+        w = w - learning_rate * velocity
+        w = w - learning_rate * (g + momentum * velocity)    with nesterov, instead of the line above
+
+    Args:
+      learning_rate: float > 0, or a LearningRateSchedule; per optimizer step.
+      momentum: float in [0, 1); 0 keeps no slot.
+      nesterov: whether to look ahead by one step.
+      **settings: see `Optimizer`.
+    Shapes: velocity has the shape and dtype of w.
+    Raises: InputError if an argument is out of range.
+    Reference: Polyak 1964; Sutskever et al. 2013, eq. 1-2 and 7.1-7.4. Differs: the learning rate multiplies the
+      velocity, not the gradient (as in PyTorch, not as in Keras), so a change of the rate acts at once.
+    """
+
+    def __init__(self, learning_rate=0.01, *, momentum=0.9, nesterov=False, **settings):
+        super().__init__(learning_rate, **settings)
+        self.momentum = check_range("momentum", momentum, 0.0, 1.0)
+        self.nesterov = bool(nesterov)
+
+    def slots(self):
+        return {"velocity": 0.0} if self.momentum else {}
+
+    def update(self, w, g, slot, c):
+        if not self.momentum:
+            tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=c["learning_rate"], delta=g)
+            return
+        tf.raw_ops.ResourceApplyMomentum(
+            var=w.handle,
+            accum=slot["velocity"].handle,
+            lr=c["learning_rate"],
+            grad=g,
+            momentum=tf.constant(self.momentum, w.dtype),
+            use_nesterov=self.nesterov,
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
