@@ -1,5 +1,6 @@
 """Backbones and heads. This module imports no TensorFlow, so that names can be listed without it."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -68,4 +69,4 @@ def make_backbone(
         make = tables.load_place("kft.models.custom:python_backbone")
     else:
         make = tables.lookup(BACKBONES, name, what="backbone")
-    return make(name, image_size=image_size, weights=weights, pooling=pooling)
+    return make(name, image_size=image_size, weights=os.fspath(weights), pooling=pooling)

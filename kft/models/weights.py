@@ -61,14 +61,16 @@ def load(model: keras.Model, path: str, *, what: str) -> None:
     check_source(path)
     try:
         with h5py.File(path, "r") as file:
-            group = file["model_weights"] if _is_hard_link(file, "model_weights") else file
+            group = _model_weights(file)
             if "layer_names" in group.attrs or "layer_names0" in group.attrs:
                 _load_by_layer_name(model, _arrays(group, model, path), path=path, what=what)
                 return
             arrays = _arrays(file, model, path)
             _check_as_keras_writes(model, arrays, path=path, what=what)
             check_finite({name: array[()] for name, array in arrays.items()}, what=path)
-    except (OSError, RuntimeError, KeyError) as error:
+    except errors.InputError:
+        raise
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
         raise errors.InputError(
             f"Got weights={path!r}, which cannot be read: {error}. Expected a whole file that Keras wrote. "
             "Download or save it again."
@@ -128,6 +130,12 @@ def _arrays(group: h5py.Group, model: keras.Model, path: str) -> dict[str, h5py.
 
     walk(group, "", 0)
     return arrays
+
+
+def _model_weights(file: h5py.File) -> h5py.Group:
+    """The part of a whole model's file that holds the arrays, or the file."""
+    inner = file["model_weights"] if _is_hard_link(file, "model_weights") else None
+    return inner if isinstance(inner, h5py.Group) else file
 
 
 def _is_hard_link(group: h5py.Group, key: str) -> bool:
@@ -205,7 +213,12 @@ def _check_as_keras_writes(model: keras.Model, arrays: dict[str, h5py.Dataset], 
 
 
 def _layer_name(array: h5py.Dataset) -> str:
-    return str(array.parent.attrs.get("name", ""))
+    attributes = array.parent.attrs
+    if "name" not in attributes:
+        return ""
+    attribute = attributes.get_id("name")
+    short = attribute.shape == () and attribute.dtype.itemsize <= 1000
+    return str(attributes["name"]) if short else ""
 
 
 def _compare(expected: Mapping[str, tuple], got: Mapping[str, tuple], *, path: str, what: str) -> None:
@@ -225,5 +238,5 @@ def _compare(expected: Mapping[str, tuple], got: Mapping[str, tuple], *, path: s
         )
 
 
-def _some(names: list[str], most: int = 10) -> str:
+def _some(names: list[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
