@@ -82,7 +82,7 @@ def test_all_problems_come_in_one_error():
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"optimizer": "adamv"}, "Did you mean 'adamw'"),
+        ({"optimizer": "momentun"}, "Did you mean 'momentum'"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'"),
         ({"task": "image_clasification"}, "Did you mean 'image_classification'"),
         ({"trainable": "lpft(1 epoch)"}, "Did you mean 'lp_ft'"),
