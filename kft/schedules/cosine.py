@@ -63,8 +63,8 @@ class CosineRestarts(Schedule):
     Args:
       learning_rate: float >= 0, at step 0.
       decay_steps: int >= num_cycles, steps of all cycles together.
-      num_cycles: int >= 1.
-      length_scale: float > 0, length of a cycle over that of the one before.
+      num_cycles: int in [1, 100].
+      length_scale: float in (0, 100], length of a cycle over that of the one before.
       peak_scale: float in (0, 1], peak of a cycle over that of the one before.
       end_scale: float in [0, 1], the end of a cycle as a fraction of its peak.
     Raises: InputError if an argument is out of range, or if a cycle would have no step.
@@ -88,7 +88,8 @@ class CosineRestarts(Schedule):
         check_range("learning_rate", self.learning_rate, 0.0)
         check_steps("decay_steps", self.decay_steps)
         check_steps("num_cycles", self.num_cycles)
-        check_range("length_scale", self.length_scale, 0.0, above=True)
+        check_range("num_cycles", self.num_cycles, 1, 100)
+        check_range("length_scale", self.length_scale, 0.0, 100.0, above=True)
         check_range("peak_scale", self.peak_scale, 0.0, 1.0, above=True)
         check_range("end_scale", self.end_scale, 0.0, 1.0)
         if any(start >= end for start, end in itertools.pairwise(self.starts())):

@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from kft.schedules.schedule import Schedule, check_range, check_steps
+from kft.schedules.schedule import Schedule, check_range, check_steps, whole
 
 
 @keras.saving.register_keras_serializable(package="kft")
@@ -41,7 +41,5 @@ class Exponential(Schedule):
         check_range("decay_rate", self.decay_rate, 0.0, 1.0, above=True)
 
     def rate(self, step: tf.Tensor) -> tf.Tensor:
-        exponent = step / self.decay_steps
-        if self.staircase:
-            exponent = tf.floor(exponent)
+        exponent = whole(step, self.decay_steps) if self.staircase else step / self.decay_steps
         return self.learning_rate * self.decay_rate**exponent

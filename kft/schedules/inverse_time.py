@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from kft.schedules.schedule import Schedule, check_range, check_steps
+from kft.schedules.schedule import Schedule, check_range, check_steps, whole
 
 
 @keras.saving.register_keras_serializable(package="kft")
@@ -41,7 +41,5 @@ class InverseTime(Schedule):
         check_range("decay_rate", self.decay_rate, 0.0)
 
     def rate(self, step: tf.Tensor) -> tf.Tensor:
-        time = step / self.decay_steps
-        if self.staircase:
-            time = tf.floor(time)
+        time = whole(step, self.decay_steps) if self.staircase else step / self.decay_steps
         return self.learning_rate / (1.0 + self.decay_rate * time)

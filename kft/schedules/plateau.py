@@ -81,15 +81,15 @@ class Plateau(Schedule):
 
     def update(self, value: float) -> None:
         """Takes the next value of the metric and lowers the scale if it is time."""
-        best, wait, pause = float(self._best), int(self._wait), int(self._pause)
+        best, wait, pause = (variable.numpy().item() for variable in (self._best, self._wait, self._pause))
         change = best - value if self.mode == "min" else value - best
-        if math.isfinite(value) and (int(self._num_values) == 0 or change > self.min_delta):
+        if math.isfinite(value) and (self._num_values.numpy() == 0 or change > self.min_delta):
             best, wait = value, 0
         elif pause == 0:
             wait += 1
         pause = max(pause - 1, 0)
         if wait >= self.patience:
-            self._scale.assign(max(float(self._scale) * self.factor, self.min_scale))
+            self._scale.assign(max(float(self._scale.numpy()) * self.factor, self.min_scale))
             wait, pause = 0, self.pause_after
         self._num_values.assign_add(int(math.isfinite(value)))
         self._best.assign(best)

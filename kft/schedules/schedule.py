@@ -72,6 +72,11 @@ def progress(step: tf.Tensor, steps: int) -> tf.Tensor:
     return tf.minimum(step / steps, 1.0)
 
 
+def whole(step: tf.Tensor, steps: int) -> tf.Tensor:
+    """How many times `steps` is done; in integers, as XLA's float64 quotient of 49 and 49 is less than 1."""
+    return tf.cast(tf.cast(step, tf.int64) // steps, tf.float64)
+
+
 def check_range(name: str, value: float, low: float, high: float = math.inf, *, above: bool = False) -> None:
     """Raises InputError unless `value` is a finite number in [low, high], or in (low, high] with `above`."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
