@@ -1,13 +1,14 @@
 """Everything of a run that is decided before its first step."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kft import data, distribute, errors, models, optimizers, schedules, tasks, trainable, training
+from kft import data, distribute, errors, models, optimizers, paths, schedules, tasks, trainable, training
 from kft.duration import Duration
 from kft.run import parse_options
 from kft.run.config import RunConfig
@@ -153,10 +154,7 @@ def make_setup(config: RunConfig, train: data.Source) -> Setup:
             learning_rate=learning_rate,
             weight_decay=config.optimizers.weight_decay,
             clip_global_norm=config.optimizers.clip_global_norm or None,
-            scales=optimizers.ParamScales(
-                learning_rate=optimizers.layerwise_decay(model.blocks, config.optimizers.layer_decay),
-                weight_decay=optimizers.no_decay_on_bias_and_norm(),
-            ),
+            scales=_scales(config, model, phases),
             options=parse_options(config.optimizers.optimizer_options, what="optimizer_options"),
         )
         xla = {"on": True, "off": False, "auto": bool(tf.config.list_physical_devices("GPU"))}[config.execution.xla]
@@ -179,6 +177,20 @@ def _learning_rate(config, phases, epochs, batches):
         )
 
     return training.phase_learning_rate(phases, stretch, epochs=epochs, **lengths)
+
+
+def _scales(config, model, phases) -> optimizers.ParamScales | None:
+    """Layer decay, and no weight decay on biases and norms, over what any phase trains; None for a rule of Keras'."""
+    rate = config.optimizers.layer_decay
+    if rate == 1.0 and not optimizers.OPTIMIZERS[config.optimizers.optimizer].startswith("kft."):
+        return None
+    patterns = [pattern for phase in phases for pattern in phase.trainable]
+    trained = paths.select([variable.path for variable in model.parameters], patterns, what="trainable")
+    rules = optimizers.layerwise_decay(model.blocks, rate)
+    return optimizers.ParamScales(
+        learning_rate=[rule for rule in rules if any(re.fullmatch(rule[0], path) for path in trained)],
+        weight_decay=optimizers.no_decay_on_bias_and_norm(trained),
+    )
 
 
 def _epochs(length: str, batches: tf.data.Dataset) -> int:

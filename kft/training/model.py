@@ -83,7 +83,7 @@ class FineTuneModel(keras.Model):
         """As `keras.Model.fit`; a data set of `kft.data.batches` gives the order of each epoch by its number."""
         from_epoch = getattr(x, "from_epoch", None)
         if from_epoch is not None:
-            kwargs.setdefault("steps_per_epoch", x.steps_per_epoch)
+            kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
             x = from_epoch(kwargs.get("initial_epoch", 0))
         return super().fit(x, *args, **kwargs)
 
@@ -145,7 +145,7 @@ class FineTuneModel(keras.Model):
             rows = [row for part in local for row in part]
             return keras.tree.map_structure(lambda *tensors: tf.concat(tensors, 0), *rows)
 
-        self.predict_function = predict_function if self.run_eagerly else tf.function(predict_function)
+        self.predict_function = predict_function if self.run_eagerly else _graph(predict_function)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing to do: a functional model is built, losses and metrics are built from the data's spec."""
@@ -206,14 +206,15 @@ class FineTuneModel(keras.Model):
             return one_step(next(iterator))
 
         if not self.run_eagerly:
-            one_step, from_iterator = tf.function(one_step), tf.function(from_iterator)
+            one_step, from_iterator = _graph(one_step), _graph(from_iterator)
 
         def function(iterator):
             if isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
                 self._build_losses_and_metrics(_replica_spec(iterator.element_spec))
                 return from_iterator(iterator)
-            data = next(iterator)
-            self._build_losses_and_metrics(keras.tree.map_structure(tf.convert_to_tensor, data))
+            data = tuple(part for part in next(iterator) if part is not None)
+            data = keras.tree.map_structure(tf.convert_to_tensor, data)
+            self._build_losses_and_metrics(data)
             return one_step(data)
 
         return function
@@ -232,7 +233,7 @@ class FineTuneModel(keras.Model):
     def _maybe_jit(self, function: Callable) -> Callable:
         if not self.jit_compile or self.run_eagerly:
             return function
-        jitted = tf.function(function, jit_compile=True)
+        jitted = _graph(function, jit_compile=True)
         self._jitted.append(jitted)
         return jitted
 
@@ -247,6 +248,11 @@ class FineTuneModel(keras.Model):
                 "that clips after the reduction; this one clips before it, which gives another result. Use one "
                 "of kft.optimizers."
             )
+
+
+def _graph(function: Callable, **kwargs) -> Callable:
+    """A graph function without rewriting of Python control flow: errors keep their type, tracing is quicker."""
+    return tf.function(function, autograph=False, **kwargs)
 
 
 def _unpack(data: Any) -> tuple[Any, Any, tf.Tensor]:

@@ -39,8 +39,8 @@ def loss_sums(losses: Any, y: Any, y_pred: Any, weight: tf.Tensor) -> tuple[tf.T
             )
         values, element_weight = _elements(loss, _follow(path, y), _follow(path, y_pred), weight)
         if several:
-            elements = tf.maximum(tf.size(values, tf.float32) / tf.size(weight, tf.float32), 1.0)
-            values = values / elements
+            elements = tf.maximum(tf.size(values) // tf.size(weight), 1)
+            values = values / tf.cast(elements, tf.float32)
         else:
             weight_sum = tf.reduce_sum(element_weight)
         value = tf.reduce_sum(tf.where(element_weight > 0, values * element_weight, 0.0))
