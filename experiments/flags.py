@@ -57,6 +57,18 @@ def define_flags(names: Sequence[str] | None = None, *, flag_values: flags.FlagV
             )
 
 
+def define_verbose(flag_values: flags.FlagValues) -> None:
+    """The flag of every command that trains."""
+    flags.DEFINE_integer(
+        "verbose",
+        1,
+        "0: silent; 1: summary, progress bar and result; 2: one line an epoch.",
+        0,
+        2,
+        flag_values=flag_values,
+    )
+
+
 def config_from_flags(flag_values: flags.FlagValues = flags.FLAGS, *, base: RunConfig | None = None) -> RunConfig:
     """The config that the flags say; settings without a flag on the command line are as in `base`.
 
@@ -145,10 +157,12 @@ def help_text(description: str, flag_values: flags.FlagValues) -> str:
 def _flag_help(flag: flags.Flag) -> list[str]:
     leaf = LEAVES.get(flag.name)
     title = f"  --[no]{flag.name}" if flag.boolean else f"  --{flag.name}"
-    default = flag.default_as_str.strip("'") if flag.default is not None else ""
-    text = f"{flag.help} (default: {default or 'empty'})"
-    if leaf is not None:
-        text = f"{flag.help} {_expected(leaf, list_tables=True)} (default: {leaf.unparse(leaf.default) or 'empty'})"
+    if leaf is None:
+        parts = [flag.help, f"(default: {flag.default})" if flag.default is not None else ""]
+    else:
+        default = leaf.unparse(leaf.default) or "empty"
+        parts = [leaf.metadata["help"], _expected(leaf, list_tables=True), f"(default: {default})"]
+    text = " ".join(filter(None, parts))
     indent = " " * 6
     return [title, *textwrap.wrap(text, 110, initial_indent=indent, subsequent_indent=indent, break_long_words=False)]
 
