@@ -73,7 +73,8 @@ class CosineRestarts(Schedule):
       [1.0, 0.5, 1.0, 0.8536, 0.5, 0.1464, 0.0]
 
     Reference: Loshchilov & Hutter 2017 (SGDR), eq. 5; `length_scale` is T_mult, and T_0 is start[1]. Differs: the
-      number of cycles is given and T_0 follows, so that the last cycle ends with the run, as section 4 advises.
+      number of cycles is given and T_0 follows, so that the last cycle ends with the run. Keras' `alpha` is a
+      fraction of the first peak, `end_scale` one of the cycle's own.
     """
 
     learning_rate: float

@@ -27,11 +27,18 @@ def test_step_falls_one_step_before_keras():
     assert schedules.Step(1.0, (3,), decay_rate=0.5)(steps).numpy().tolist() == [1.0, 1.0, 1.0, 0.5, 0.5, 0.5]
 
 
-def test_restarts_are_exact_where_keras_goes_wrong():
-    """The first step of a cycle is its peak; a logarithm in float32 can take it for the end of the cycle before."""
+def test_restarts_are_those_of_keras_where_its_cycles_fill_the_run():
+    theirs = keras.optimizers.schedules.CosineDecayRestarts(0.4, 100, t_mul=2.0, m_mul=0.5)
+    ours = schedules.CosineRestarts(0.4, 700, num_cycles=3, peak_scale=0.5)
+    steps = np.arange(700)
+    np.testing.assert_allclose(ours(steps), theirs(steps), rtol=0, atol=4e-6)
+
+
+def test_restarts_are_exact_at_the_first_step_of_every_cycle():
     starts = 100 * (2 ** np.arange(16) - 1)
     ours = schedules.CosineRestarts(1.0, int(100 * (2**16 - 1)), num_cycles=16)
-    np.testing.assert_allclose(ours(starts), 1.0, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(ours(starts), 1.0)
+    np.testing.assert_allclose(ours(starts[1:] - 1), 0.0, rtol=0, atol=3e-4)
 
 
 def test_cosine_with_warm_up_is_that_of_keras():
