@@ -127,12 +127,8 @@ def _application(
     features = make_features(pooling)
     size = as_image_size(DEFAULT_IMAGE_SIZE if image_size is None else image_size, smallest=smallest)
     weights_files.check_source(weights)
-    # A tensor of a given name, as Keras numbers the inputs of one process.
-    arguments = {
-        "include_top": False,
-        "input_shape": (*size, 3),
-        "input_tensor": keras.Input((*size, 3), name="image"),
-    }
+    image = keras.Input((*size, 3), name="image")  # by name, as Keras numbers the inputs of one process
+    arguments = {"include_top": False, "input_shape": (*size, 3), "input_tensor": image}
     if weights == "imagenet":
         model = _imagenet(make, name, arguments)
     else:
@@ -142,7 +138,7 @@ def _application(
     _rename_unnamed(model)
     return Backbone(
         name=name,
-        model=model,
+        model=keras.Model(image, model.output, name=model.name),  # takes a tensor; Keras' own takes a list of one
         blocks=blocks,
         preprocess=lambda images: module.preprocess_input(tf.cast(images, tf.float32)),
         features=features,
@@ -161,7 +157,7 @@ def _imagenet(make: Callable, name: str, arguments: dict) -> keras.Model:
     """The model as Keras loads it: from $KERAS_HOME/models, or downloaded to there; by order, as its files need."""
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*Weights for input shape.*")  # said below by kft's docs
+            warnings.filterwarnings("ignore", message=".*Weights for input shape.*")  # make_backbone's docs say it
             model = make(weights="imagenet", **arguments)
     except Exception as error:  # Keras raises a bare Exception where the network fails
         raise _imagenet_error(name, error) from error

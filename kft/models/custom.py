@@ -90,7 +90,7 @@ def custom_backbone(
     outputs = _run(model, inputs, calls)
     if cut_at is not None:
         outputs = _cut(calls, cut_at)
-    flat = _make_flat(keras.tree.pack_sequence_as(model.input, inputs), outputs, name=model.name)
+    flat = _make_flat(_like_inputs_of(model, inputs), outputs, name=model.name)
     return Backbone(
         name=model.name,
         model=flat,
@@ -170,6 +170,13 @@ def _make_inputs(
     return inputs, size
 
 
+def _like_inputs_of(model: keras.Model, inputs: list[keras.KerasTensor]) -> Any:
+    """One tensor for a model with one input, else in the model's own structure."""
+    if isinstance(model, keras.Sequential) or (len(inputs) == 1 and not isinstance(model.input, dict)):
+        return inputs[0]
+    return keras.tree.pack_sequence_as(model.input, inputs)
+
+
 def _name_of(tensor: keras.KerasTensor) -> str:
     return tensor._keras_history.operation.name
 
@@ -244,9 +251,13 @@ def _blocks(model: keras.Model) -> tuple[str, ...]:
         own = [weight.path for weight in layer.weights if weight.path not in taken]
         taken.update(own)
         if own:
-            folder = posixpath.commonpath([posixpath.dirname(path) for path in own])
-            whole = {path for path in paths if path.startswith(f"{folder}/")} == set(own)
-            blocks.append(f"{re.escape(folder)}/.*" if whole else "|".join(map(re.escape, own)))
+            within = posixpath.commonpath([posixpath.dirname(path) for path in own])
+            folders = [
+                folder
+                for folder in (layer.name, within)
+                if {path for path in paths if path.startswith(f"{folder}/")} == set(own)
+            ]
+            blocks.append(f"{re.escape(folders[0])}/.*" if folders else "|".join(map(re.escape, own)))
     return tuple(blocks)
 
 
