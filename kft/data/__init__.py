@@ -9,6 +9,8 @@ from kft import errors, tables
 # Functions of the same name as their file are imported at once, or the file would hide them; no file imports TensorFlow
 # outside of its functions but those behind _PUBLIC.
 from kft.data.batches import batches as batches
+from kft.data.check import check as check
+from kft.data.split import split as split
 
 if TYPE_CHECKING:
     from kft.data.source import Source
@@ -21,6 +23,7 @@ SOURCES = {
 
 _PUBLIC = {
     "Finding": "kft.data.source:Finding",
+    "Report": "kft.data.check:Report",
     "Source": "kft.data.source:Source",
     "epoch_order": "kft.data.order:epoch_order",
     "from_arrays": "kft.data.arrays:from_arrays",

@@ -30,7 +30,8 @@ def arrays(path: str, *, label_names: Sequence[str] | None = None) -> Source:
             content = {name: file[name] for name in ("x", "y", "label_names") if name in file}
     except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise errors.InputError(
-            f"Got {path!r}: {error}. Expected an npz file with arrays of numbers. Write it with np.savez(path, x=x, y=y)."
+            f"Got {path!r}: {error}. Expected an npz file with arrays of numbers. "
+            "Write it with np.savez(path, x=x, y=y)."
         ) from error
     for name in ("x", "y"):
         if name not in content:
@@ -67,8 +68,8 @@ def from_arrays(
         )
     if y.shape != x.shape[:1] or y.dtype.kind not in "uifb":
         raise errors.InputError(
-            f"Got y of shape {y.shape} and type {y.dtype} in {name!r}. Expected {x.shape[0]} whole numbers, one for each "
-            "image in x. Give the index of the class, not its name or a one-hot row."
+            f"Got y of shape {y.shape} and type {y.dtype} in {name!r}. Expected {x.shape[0]} whole numbers, one "
+            "for each image in x. Give the index of the class, not its name or a one-hot row."
         )
     whole = np.isfinite(y) & (y == np.floor(y)) & (y >= 0)
     if label_names is None:
@@ -100,6 +101,7 @@ def _label_problem(name: str, row: int, label: np.generic, num_classes: int) -> 
         f"{name}, row {row}",
         f"Got label {label!s}. Expected a whole number from 0 to {num_classes - 1}.",
         "Number the classes from 0, not from 1." if label == num_classes else "Correct y.",
+        index=int(row),
     )
 
 

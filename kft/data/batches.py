@@ -41,33 +41,29 @@ def batches(
 
     Shapes: (x, y, weight): x (global_batch_size, ...) in whatever structure preprocess gives; y (global_batch_size,)
       int64, -1 where the source has no labels; weight (global_batch_size,) float32, 1 or 0.
-    Returns: a data set of known cardinality, not sharded by workers, with three attributes more: `steps_per_epoch`;
-      `num_examples`; and `from_epoch(first_epoch)`, an endless data set of the epochs from there on, which reads ahead
-      over their ends.
+    Returns: a data set of known cardinality, not sharded by workers, with four attributes more: `steps_per_epoch`,
+      `num_examples`, `global_batch_size`, and `from_epoch(first_epoch)`: an endless data set of the epochs from there
+      on, which reads ahead over their ends.
     Raises: InputError for an empty source, for labels that cannot be used, and for arguments out of range.
     """
     import tensorflow as tf
 
     _check(source, global_batch_size, seed)
-    with tf.init_scope(), tf.device("CPU:0"):
-        labels = tf.constant(source.labels)
 
     def plan(epoch: np.ndarray):
         order = epoch_order(source.num_examples, seed=seed, epoch=int(epoch), shuffle=shuffle)
         indices, weights = pad(order, global_batch_size)
-        return indices, weights, np.int64(epoch_key(seed=seed, epoch=int(epoch)))
+        keys = np.full_like(indices, epoch_key(seed=seed, epoch=int(epoch)))
+        return indices, np.stack([keys, indices], 1), source.labels[indices], weights
 
     def examples(epoch):
-        indices, weights, key = tf.numpy_function(plan, [epoch], (tf.int64, tf.float32, tf.int64))
-        indices.set_shape((None,))
-        weights.set_shape((None,))
-        key.set_shape(())
-        return tf.data.Dataset.from_tensor_slices((indices, weights)).map(
-            lambda index, weight: (index, weight, tf.stack([key, index]))
-        )
+        columns = tf.numpy_function(plan, [epoch], (tf.int64, tf.int64, tf.int64, tf.float32))
+        for column, shape in zip(columns, ((None,), (None, 2), (None,), (None,)), strict=True):
+            column.set_shape(shape)
+        return tf.data.Dataset.from_tensor_slices(tuple(columns))
 
-    def example(index, weight, example_seed):
-        return encode(source.load(index), example_seed), tf.gather(labels, index), weight
+    def example(index, example_seed, label, weight):
+        return encode(source.load(index), example_seed), label, weight
 
     def of(epochs):
         dataset = epochs.flat_map(examples)
@@ -86,6 +82,7 @@ def batches(
     dataset = of(each_time_the_next).apply(tf.data.experimental.assert_cardinality(steps_per_epoch))
     dataset.steps_per_epoch = steps_per_epoch
     dataset.num_examples = source.num_examples
+    dataset.global_batch_size = global_batch_size
     dataset.from_epoch = lambda first_epoch: of(tf.data.Dataset.counter(first_epoch))
     return dataset
 
@@ -100,6 +97,6 @@ def _check(source: Source, global_batch_size: int, seed: int) -> None:
     wrong = np.flatnonzero(source.labels < 0)
     if source.label_names and wrong.size:
         raise errors.InputError(
-            f"Got a label that cannot be used for {source.keys[wrong[0]]!r}, one of {wrong.size}. Expected whole numbers "
-            f"below {len(source.label_names)}. kft.data.check lists them all."
+            f"Got a label that cannot be used for {source.keys[wrong[0]]!r}, one of {wrong.size}. Expected whole "
+            f"numbers below {len(source.label_names)}. kft.data.check lists them all."
         )

@@ -14,13 +14,14 @@ def image_encoder(*, image_size: tuple[int, int], channels: int = 3, augmentatio
     """Makes the graph function from one raw image and its seed to an array of one size.
 
         image = decode(raw), only the box of the random crop if "crop" is asked for
-        image = turned after EXIF
         image = resized to image_size: the whole of it, bilinear, its aspect not kept
+        image = turned after EXIF
         image = mirrored with probability 1/2, if "flip" is asked for
 
-    A JPEG at least 2, 4 or 8 times as large as asked for is decoded at 1/2, 1/4 or 1/8 of its size, which averages
-    pixels and saves time; what is still at least twice as large is resized with antialiasing, the rest without. All
-    of this depends on the file alone, so prediction sees the very pixels that training without augmentation sees.
+    A JPEG whose sides are all at least 2, 4 or 8 times those asked for is decoded at 1/2, 1/4 or 1/8 of its size, which
+    averages pixels and saves time. Whatever is still at least twice as large is resized with antialiasing, the rest
+    without. All this depends on the file alone, so prediction sees the very pixels that training without augmentation
+    sees.
 
     Args:
       image_size: (height, width) > 0, in pixels.
@@ -40,10 +41,16 @@ def image_encoder(*, image_size: tuple[int, int], channels: int = 3, augmentatio
     operations = augment.parse(augmentation)
 
     def encode(raw: dict[str, tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
-        image = _pixels(raw, seed, image_size, channels, crop="crop" in operations)
+        crop_seed = seed if "crop" in operations else None
+        wanted = tf.constant(image_size)
+        if "orientation" in raw:
+            wanted = tf.where(raw["orientation"] > 4, wanted[::-1], wanted)
+        if "image" in raw:
+            image = _resize(_with_channels(_crop(raw["image"], crop_seed), channels), wanted)
+        else:
+            image = _decode(raw, wanted, channels, crop_seed)
         if "orientation" in raw:
             image = turn(image, raw["orientation"])
-        image = _resize(image, image_size)
         if "flip" in operations:
             image = augment.flip(image, seed)
         image.set_shape((height, width, channels))
@@ -73,62 +80,57 @@ def turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation > 1, turned, lambda: image)
 
 
-def _pixels(raw, seed, image_size, channels, *, crop):
-    """Stored pixels, or the random box of them: (height, width, channels)."""
-    if "image" in raw:
-        image = _with_channels(raw["image"], channels)
-        if crop:
-            shape = tf.shape(image)
-            image = _slice(image, *augment.crop_box(shape[0], shape[1], seed))
-        return image
+def _decode(raw, wanted, channels, crop_seed) -> tf.Tensor:
+    """A file, or a random box of it if there is a seed, resized: (*wanted, channels) float32."""
     contents, header = raw["image_bytes"], raw["image_header"]
     size = header[:2]
-    begin = tf.zeros((2,), tf.int32)
-    if crop:
-        begin, size = augment.crop_box(header[0], header[1], seed)
+    if crop_seed is not None:
+        begin, size = augment.crop_box(size, crop_seed)
+
+    def jpeg(ratio: int) -> tf.Tensor:
+        if crop_seed is None:
+            return tf.io.decode_jpeg(contents, channels=channels, ratio=ratio)
+        window = tf.concat([begin // ratio, tf.maximum(size // ratio, 1)], 0)
+        return tf.io.decode_and_crop_jpeg(contents, window, channels=channels, ratio=ratio)
 
     def other() -> tf.Tensor:
         image = _with_channels(tf.io.decode_image(contents, expand_animations=False), channels)
-        return _slice(image, begin, size) if crop else image
+        return image if crop_seed is None else augment.slice_box(image, begin, size)
 
-    wanted = tf.constant(image_size)
-    if "orientation" in raw:
-        wanted = tf.where(raw["orientation"] > 4, wanted[::-1], wanted)
     times = tf.reduce_min(size // wanted)
-
-    def jpeg(ratio: int) -> Callable[[], tf.Tensor]:
-        def decode() -> tf.Tensor:
-            if not crop:
-                return tf.io.decode_jpeg(contents, channels=channels, ratio=ratio)
-            window = tf.concat([begin // ratio, tf.maximum(size // ratio, 1)], 0)
-            return tf.io.decode_and_crop_jpeg(contents, window, channels=channels, ratio=ratio)
-
-        return decode
-
-    is_jpeg = header[2] > 0
-    branch = tf.where(is_jpeg, tf.reduce_sum(tf.cast(times >= tf.constant([2, 4, 8]), tf.int32)), 4)
-    return tf.switch_case(branch, [jpeg(1), jpeg(2), jpeg(4), jpeg(8), other])
+    shrink = tf.cast(times >= 2, tf.int32) + tf.cast(times >= 4, tf.int32) + tf.cast(times >= 8, tf.int32)
+    return tf.switch_case(
+        tf.where(header[2] > 0, shrink, 4),
+        [
+            lambda: _bilinear(jpeg(1), wanted),
+            lambda: _bilinear(jpeg(2), wanted),
+            lambda: _bilinear(jpeg(4), wanted),
+            lambda: _resize(jpeg(8), wanted),
+            lambda: _resize(other(), wanted),
+        ],
+    )
 
 
 def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
     """Grey, grey with alpha, colour or colour with alpha -> the number of channels asked for."""
-    red_green_blue = tf.where(tf.shape(image)[-1] >= 3, [0, 1, 2], [0, 0, 0])
     if image.shape[-1] == channels:
         return image
-    image = tf.gather(image, red_green_blue, axis=-1)
+    image = tf.gather(image, tf.where(tf.shape(image)[-1] >= 3, [0, 1, 2], [0, 0, 0]), axis=-1)
     image.set_shape((None, None, 3))
     return image if channels == 3 else tf.image.rgb_to_grayscale(image)
 
 
-def _slice(image, begin, size):
-    return tf.slice(image, tf.concat([begin, [0]], 0), tf.concat([size, [-1]], 0))
+def _crop(image, crop_seed):
+    return image if crop_seed is None else augment.slice_box(image, *augment.crop_box(tf.shape(image)[:2], crop_seed))
 
 
-def _resize(image: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
-    large = tf.reduce_any(tf.shape(image)[:2] >= 2 * tf.constant(image_size))
-    resized = tf.cond(
-        large,
-        lambda: tf.image.resize(image, image_size, antialias=True),
-        lambda: tf.cast(tf.image.resize(image, image_size), tf.float32),
+def _resize(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    return tf.cond(
+        tf.reduce_min(tf.shape(image)[:2] // size) >= 2,
+        lambda: tf.image.resize(image, size, antialias=True),
+        lambda: _bilinear(image, size),
     )
-    return resized
+
+
+def _bilinear(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.image.resize(image, size), tf.float32)

@@ -89,7 +89,7 @@ def _source_of_files(name, paths, label_names, labels, *, problems=(), warnings=
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
         headers = list(pool.map(image_file.read_header, paths, chunksize=64))
-    turned = any(header.orientation != 1 for header in headers)
+    turned = _turned_files(paths, headers)
     with tf.init_scope(), tf.device("CPU:0"):
         files = tf.constant(paths, tf.string, shape=(len(paths),))
         sizes = tf.constant([header[:3] for header in headers], tf.int32, shape=(len(paths), 3))
@@ -107,9 +107,9 @@ def _source_of_files(name, paths, label_names, labels, *, problems=(), warnings=
         load=load,
         keys=tuple(paths),
         content=lambda index: pathlib.Path(paths[index]).read_bytes(),
-        inspect=lambda index, content: image_file.inspect(paths[index], content),
+        inspect=lambda index, content: image_file.inspect(paths[index], content, headers[index]),
         problems=problems,
-        warnings=warnings,
+        warnings=warnings + turned,
     )
 
 
@@ -139,14 +139,22 @@ def _ignored_files(paths: list[str]) -> tuple[Finding, ...]:
     by_ending = collections.defaultdict(list)
     for path in paths:
         by_ending[pathlib.Path(path).suffix.lower() or os.path.basename(path)].append(path)
+    endings = ", ".join(image_file.ENDINGS)
     return tuple(
         Finding(
             "ignored files",
             files[0],
-            f"Got {len(files)} file{'s' * (len(files) > 1)} like this, {ending}, which {'are' if len(files) > 1 else 'is'} "
-            f"ignored. Expected {', '.join(image_file.ENDINGS)} in class folders.",
+            f"Got {len(files)} of the ending {ending}, which are ignored. Expected {endings} in class folders.",
             "Convert what is an image.",
             count=len(files),
         )
         for ending, files in sorted(by_ending.items())
     )
+
+
+def _turned_files(paths, headers) -> tuple[Finding, ...]:
+    turned = [path for path, header in zip(paths, headers, strict=True) if header.orientation != 1]
+    if not turned:
+        return ()
+    reason = f"Got {len(turned)} images that EXIF says to turn or mirror, which is done."
+    return (Finding("EXIF rotation applied", turned[0], reason, "Nothing has to be done.", count=len(turned)),)

@@ -1,7 +1,8 @@
 """What every kind of data gives: examples by index, their labels, and what they are called."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ class Finding:
       reason: what was got, and what is expected.
       remedy: what to do.
       count: how many examples or files it stands for.
+      index: of the example in its source, where it is one example that is wrong; that can be skipped.
     """
 
     kind: str
@@ -26,6 +28,7 @@ class Finding:
     reason: str
     remedy: str
     count: int = 1
+    index: int | None = None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.reason} {self.remedy}"
@@ -80,6 +83,11 @@ class Source:
         return dict(zip(self.label_names, counts.tolist(), strict=True))
 
 
+def fingerprint(content: bytes) -> bytes:
+    """16 bytes that tell contents apart."""
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
 def subset(source: Source, indices: Sequence[int] | np.ndarray) -> Source:
     """The examples of a source at these indices, in this order.
 
@@ -87,7 +95,7 @@ def subset(source: Source, indices: Sequence[int] | np.ndarray) -> Source:
       source: any source.
       indices: ints in [0, num_examples).
 
-    Returns: a source with the same label names. What was found while loading stays with the whole source.
+    Returns: a source with the same label names, and with what was found about these examples and the whole.
     Raises: InputError for an index out of range.
     """
     import tensorflow as tf
@@ -108,9 +116,18 @@ def subset(source: Source, indices: Sequence[int] | np.ndarray) -> Source:
         keys=tuple(source.keys[index] for index in indices),
         content=lambda index: source.content(int(indices[index])),
         inspect=lambda index, content: source.inspect(int(indices[index]), content),
-        problems=(),
-        warnings=(),
+        problems=_of_these(source.problems, indices),
+        warnings=_of_these(source.warnings, indices),
         lengths=None if source.lengths is None else source.lengths[indices],
+    )
+
+
+def _of_these(findings: Iterable[Finding], indices: np.ndarray) -> tuple[Finding, ...]:
+    places = {int(index): place for place, index in enumerate(indices)}
+    return tuple(
+        finding if finding.index is None else dataclasses.replace(finding, index=places[finding.index])
+        for finding in findings
+        if finding.index is None or finding.index in places
     )
 
 

@@ -1,0 +1,204 @@
+"""The pre-flight: everything that is wrong with the data, before the first step."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kft import errors
+from kft.data.source import Finding, Source, fingerprint, without
+
+ON_BAD_EXAMPLE = ("error", "skip")
+MOST_OF_A_KIND = 20
+_EXAMPLES_AT_ONCE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What the pre-flight found.
+
+    Args:
+      problems: what has to be mended before training; at most MOST_OF_A_KIND of a kind.
+      warnings: what is worth knowing; as many.
+      counts: kind -> how many examples or files, all of them.
+      facts: "train", "evaluation" or "test" -> name, num_examples and num_examples_per_class, less what is skipped.
+      skipped: the same keys -> indices of the bad examples that are left out; for `kft.data.without`.
+    """
+
+    problems: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+    counts: Mapping[str, int]
+    facts: Mapping[str, Mapping[str, Any]]
+    skipped: Mapping[str, tuple[int, ...]]
+
+    @property
+    def ok(self) -> bool:
+        """Whether training can start."""
+        return not self.problems
+
+    def text(self) -> str:
+        """The report for a person."""
+        lines = []
+        for role, facts in self.facts.items():
+            classes = ", ".join(f"{name} {count}" for name, count in facts["num_examples_per_class"].items())
+            lines.append(f"{role}: {facts['name']}: {facts['num_examples']} examples" + f" ({classes})" * bool(classes))
+        for title, findings in (("Problem", self.problems), ("Warning", self.warnings)):
+            for kind, alike in _by_kind(findings).items():
+                lines.append(f"{title}: {kind}: {self.counts[kind]}")
+                lines += [f"  {finding}" for finding in alike]
+                more = self.counts[kind] - sum(finding.count for finding in alike)
+                lines += [f"  and {more} more"] * (more > 0)
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """The report for a program: an object with the fields of this class and `ok`."""
+        return json.dumps(dataclasses.asdict(self) | {"ok": self.ok}, indent=1)
+
+    def raise_if_bad(self) -> None:
+        """Raises InputError with the whole text if training cannot start."""
+        if not self.ok:
+            raise errors.InputError(f"Got data with problems. Expected none. Mend what is listed.\n{self.text()}")
+
+
+def check(
+    train: Source,
+    evaluation: Source | None = None,
+    test: Source | None = None,
+    *,
+    allow_leakage: bool = False,
+    on_bad_example: str = "error",
+) -> Report:
+    """Reads and decodes every example once, and collects everything that is wrong.
+
+    Problems: what a source found while loading (empty class folders, labels that cannot be used); examples that cannot
+    be read or decoded; fewer than 2 examples or classes in train; an empty source; a class that evaluation or test has
+    and train has not; labels that do not mean the same; and the same bytes in two of the sources.
+
+    Args:
+      train: data to learn from. A source without label names, for prediction, is only read and decoded.
+      evaluation: data to choose the epoch with.
+      test: data to score once.
+      allow_leakage: makes the same bytes in two sources a warning.
+      on_bad_example: "error", or "skip": a bad example becomes a warning, and is left out of everything else here.
+
+    Returns: the report; it does not raise for bad data.
+    Raises: InputError for an unknown on_bad_example.
+    """
+    if on_bad_example not in ON_BAD_EXAMPLE:
+        raise errors.unknown_name("on_bad_example", on_bad_example, ON_BAD_EXAMPLE)
+    given = {"train": train, "evaluation": evaluation, "test": test}
+    sources = {role: source for role, source in given.items() if source is not None}
+    problems, warnings, skipped, prints = [], [], {}, {}
+    for role, source in sources.items():
+        prints[role], found = _examine(source)
+        bad = [*source.problems, *found]
+        warnings += source.warnings
+        if on_bad_example == "skip":
+            warnings += [finding for finding in bad if finding.index is not None]
+            bad = [finding for finding in bad if finding.index is None]
+            skipped[role] = tuple(sorted({finding.index for finding in (*source.problems, *found)} - {None}))
+            sources[role] = without(source, skipped[role])
+            prints[role] = [prints[role][index] for index in np.delete(np.arange(source.num_examples), skipped[role])]
+        problems += bad
+    problems += _in_numbers(sources)
+    (warnings if allow_leakage else problems).extend(_leaks(sources, prints))
+    problems, warnings = list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
+    counts = collections.Counter()
+    for finding in (*problems, *warnings):
+        counts[finding.kind] += finding.count
+    facts = {
+        role: {
+            "name": source.name,
+            "num_examples": source.num_examples,
+            "num_examples_per_class": source.num_examples_per_class(),
+        }
+        for role, source in sources.items()
+    }
+    return Report(_some_of_each(problems), _some_of_each(warnings), dict(counts), facts, skipped)
+
+
+def _examine(source: Source) -> tuple[list[bytes | None], list[Finding]]:
+    """The fingerprint of every good example, None for a bad one, and what is wrong with the bad ones."""
+
+    def examine(index: int) -> tuple[bytes | None, Finding | None]:
+        try:
+            content = source.content(index)
+        except OSError as error:
+            reason = f"Got {error.strerror or error!r} on reading it. Expected a file."
+            return None, Finding("unreadable", source.keys[index], reason, "Correct its permissions, or remove it.")
+        bad = source.inspect(index, content)
+        return None if bad else fingerprint(content), bad
+
+    def examine_some(first: int) -> list[tuple[bytes | None, Finding | None]]:
+        return [examine(index) for index in range(first, min(first + _EXAMPLES_AT_ONCE, source.num_examples))]
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = pool.map(examine_some, range(0, source.num_examples, _EXAMPLES_AT_ONCE))
+        results = [result for part in parts for result in part]
+    found = [dataclasses.replace(bad, index=index) for index, (_, bad) in enumerate(results) if bad]
+    return [print_ for print_, _ in results], found
+
+
+def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:
+    """Too few examples or classes, and classes that do not fit."""
+    train = sources["train"]
+    for source in sources.values():
+        if source.num_examples == 0:
+            yield Finding(
+                "empty data set", source.name, "Got no examples. Expected some.", "Check the path and endings."
+            )
+    if not train.label_names:
+        return
+    here = train.num_examples_per_class()
+    num_classes = sum(count > 0 for count in here.values())
+    if 0 < train.num_examples < 2:
+        yield Finding("too few examples", train.name, "Got 1 example. Expected at least 2.", "Add examples.")
+    if 0 < num_classes < 2:
+        reason = f"Got examples of {num_classes} class. Expected at least 2 classes to tell apart."
+        yield Finding("too few classes", train.name, reason, "Add a class.")
+    told = {os.path.basename(finding.where) for finding in train.problems if finding.kind == "empty class folder"}
+    for name, count in here.items():
+        if count == 0 and name not in told:
+            reason = f"Got no example of class {name!r}. Expected at least one; the classes of arrays count from 0."
+            yield Finding("class without examples", train.name, reason, "Add examples, or number the classes from 0.")
+    for role, source in sources.items():
+        if source.label_names[: len(train.label_names)] != train.label_names:
+            reason = (
+                f"Got the classes {source.label_names}. Expected to start with those of train: {train.label_names}."
+            )
+            yield Finding("label names differ", source.name, reason, "Load it with label_names=train.label_names.")
+            continue
+        for name, count in source.num_examples_per_class().items():
+            if count > 0 and here.get(name, 0) == 0:
+                reason = f"Got {count} examples of {name!r} in {role} and none in train. Expected some."
+                yield Finding(
+                    "class missing in train", source.name, reason, f"Add {name!r} to train, or remove it here."
+                )
+
+
+def _leaks(sources: Mapping[str, Source], prints: Mapping[str, Sequence[bytes | None]]) -> Iterable[Finding]:
+    """The same bytes in two of train, evaluation and test."""
+    seen: dict[bytes, tuple[str, str]] = {}
+    for role, source in sources.items():
+        for key, print_ in zip(source.keys, prints[role], strict=True):
+            other = seen.get(print_)
+            if other and other[0] != role:
+                reason = f"Got the same bytes in {role} and in {other[0]} ({other[1]}). Expected different examples."
+                yield Finding("leak", key, reason, "Remove one of them, or allow it (--allow_leakage).")
+        seen = {print_: (role, key) for key, print_ in zip(source.keys, prints[role], strict=True) if print_} | seen
+
+
+def _by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    kinds = collections.defaultdict(list)
+    for finding in findings:
+        kinds[finding.kind].append(finding)
+    return kinds
+
+
+def _some_of_each(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(finding for alike in _by_kind(findings).values() for finding in alike[:MOST_OF_A_KIND])
