@@ -80,7 +80,10 @@ def load_sources(config: RunConfig) -> Sources:
         on_bad_example=settings.on_bad_example,
     )
     report.raise_if_bad()
-    train, evaluation, test = report.usable(train, evaluation, test)
+    train, evaluation, test = (
+        source and data.without(source, report.skipped.get(role, ()))
+        for role, source in (("train", train), ("evaluation", evaluation), ("test", test))
+    )
     if evaluation is None:
         train, evaluation = data.split(train)
     return Sources(train, evaluation, test, report)
