@@ -9,8 +9,16 @@ from kft import errors, tables
 OPTIMIZERS = {
     "gradient_descent": "kft.optimizers.gradient_descent:GradientDescent",
     "momentum": "kft.optimizers.momentum:Momentum",
+    "adagrad": "kft.optimizers.adagrad:Adagrad",
+    "rmsprop": "kft.optimizers.rmsprop:RMSProp",
+    "adadelta": "kft.optimizers.adadelta:Adadelta",
     "adam": "kft.optimizers.adam:Adam",
     "adamw": "kft.optimizers.adamw:AdamW",
+    "lamb": "kft.optimizers.lamb:LAMB",
+    "lars": "kft.optimizers.lars:LARS",
+    "radam": "kft.optimizers.radam:RAdam",
+    "lookahead": "kft.optimizers.lookahead:Lookahead",
+    "sam": "kft.optimizers.sam:SAM",
     # Keras' own, as they are: no scales, no steps per variable, no exact accumulation.
     "adafactor": "keras.optimizers:Adafactor",
     "adamax": "keras.optimizers:Adamax",
@@ -48,22 +56,32 @@ def make_optimizer(
       >>> make_optimizer("adamw", learning_rate=1e-3, weight_decay=0.01, options={"beta_2": 0.98}).beta_2
       0.98
     """
-    rule = tables.lookup(OPTIMIZERS, name, what="optimizer")
-    options = dict(options or {})
-    settings = {"learning_rate": learning_rate, "weight_decay": weight_decay, "global_clipnorm": clip_global_norm}
-    if OPTIMIZERS[name].startswith("kft."):
+    settings = {"weight_decay": weight_decay, "global_clipnorm": clip_global_norm}
+    if is_ours(name):
         settings["scales"] = scales
     elif scales is not None:
-        ours = ", ".join(repr(key) for key, place in OPTIMIZERS.items() if place.startswith("kft."))
         raise errors.InputError(
-            f"Got scales with optimizer {name!r}, which is Keras' own and has one rate for all variables. "
-            f"Expected no scales, or one of {ours}. Leave the scales out, or change the optimizer."
+            f"Got scales with optimizer {name!r}, which is Keras' own and has one rate for all variables. Expected no "
+            f"scales, or one of {', '.join(map(repr, filter(is_ours, OPTIMIZERS)))}. Leave the scales out, or change "
+            "the optimizer."
         )
-    known = set(_parameters(rule)) - set(settings)
+    return make_rule(name, learning_rate=learning_rate, options=options, **settings)
+
+
+def make_rule(name: str, *, learning_rate: Any, options: Mapping[str, Any] | None = None, **settings: Any) -> Any:
+    """The class of a name in `OPTIMIZERS`, called with options that are checked and settings that are not."""
+    rule = tables.lookup(OPTIMIZERS, name, what="optimizer")
+    options = dict(options or {})
+    known = set(_parameters(rule)) - {"learning_rate", "name", *settings}
     for option in options:
         if option not in known:
             raise errors.unknown_name(f"option of optimizer {name!r},", option, known)
-    return rule(**settings, **options)
+    return rule(learning_rate, **settings, **options)
+
+
+def is_ours(name: str) -> bool:
+    """Whether the rule has scales, a step for each variable and exact accumulation."""
+    return OPTIMIZERS.get(name, "").startswith("kft.")
 
 
 def _parameters(rule: type) -> list[str]:

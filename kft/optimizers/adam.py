@@ -6,7 +6,46 @@ import tensorflow as tf
 from kft.optimizers.base import Optimizer, check_range
 
 
-class Adam(Optimizer):
+class Moments(Optimizer):
+    """The base of Adam and its like: the moments m and v, and what they lack at the start."""
+
+    def __init__(self, learning_rate, *, beta_1, beta_2, epsilon, **settings):
+        super().__init__(learning_rate, **settings)
+        self.beta_1 = check_range("beta_1", beta_1, 0.0, 1.0)
+        self.beta_2 = check_range("beta_2", beta_2, 0.0, 1.0)
+        self.epsilon = check_range("epsilon", epsilon, 0.0, 1.0, include_low=False)
+
+    def slots(self):
+        return {"m": 0.0, "v": 0.0}
+
+    def coefficients(self, step, learning_rate):
+        # m_hat / (sqrt(v_hat) + epsilon) = root / mean * m / (sqrt(v) + epsilon * root)
+        mean = missing(self.beta_1, step)
+        root = tf.sqrt(missing(self.beta_2, step))
+        return {"learning_rate": learning_rate * root / mean, "epsilon": self.epsilon * root}
+
+    def update(self, w, g, slot, c):
+        tf.raw_ops.ResourceApplyAdam(var=w.handle, **self.kernel_arguments(w, g, slot, c))
+
+    def kernel_arguments(self, w, g, slot, c):
+        """What the fused kernels take. Their own correction is off: c holds it, for this variable's step."""
+        return {
+            "m": slot["m"].handle,
+            "v": slot["v"].handle,
+            "beta1_power": tf.zeros([], w.dtype),
+            "beta2_power": tf.zeros([], w.dtype),
+            "lr": c["learning_rate"],
+            "beta1": tf.constant(single(self.beta_1), w.dtype),
+            "beta2": tf.constant(single(self.beta_2), w.dtype),
+            "epsilon": c["epsilon"],
+            "grad": g,
+        }
+
+    def get_config(self):
+        return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+
+
+class Adam(Moments):
     """Adaptive moment estimation.
 
     For a parameter w with gradient g at its own step t = 1, 2, ...:
@@ -48,51 +87,27 @@ class Adam(Optimizer):
         amsgrad=False,
         **settings,
     ):
-        super().__init__(learning_rate, **settings)
-        self.beta_1 = check_range("beta_1", beta_1, 0.0, 1.0)
-        self.beta_2 = check_range("beta_2", beta_2, 0.0, 1.0)
-        self.epsilon = check_range("epsilon", epsilon, 0.0, 1.0, include_low=False)
+        super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **settings)
         self.bias_correction = bool(bias_correction)
         self.amsgrad = bool(amsgrad)
 
     def slots(self):
-        return {"m": 0.0, "v": 0.0, **({"v_max": 0.0} if self.amsgrad else {})}
+        return super().slots() | ({"v_max": 0.0} if self.amsgrad else {})
 
     def coefficients(self, step, learning_rate):
-        if not self.bias_correction:
-            return {"learning_rate": learning_rate, "epsilon": self.epsilon * tf.ones_like(step)}
-        # m_hat / (sqrt(v_hat) + epsilon) = root / mean * m / (sqrt(v) + epsilon * root)
-        mean = missing(self.beta_1, step)
-        root = tf.sqrt(missing(self.beta_2, step))
-        return {"learning_rate": learning_rate * root / mean, "epsilon": self.epsilon * root}
+        if self.bias_correction:
+            return super().coefficients(step, learning_rate)
+        return {"learning_rate": learning_rate, "epsilon": self.epsilon * tf.ones_like(step)}
 
     def update(self, w, g, slot, c):
-        settled = tf.zeros([], w.dtype)  # the kernel's own correction, off: c holds it, for this variable's step
-        moments = {
-            "m": slot["m"].handle,
-            "v": slot["v"].handle,
-            "beta1_power": settled,
-            "beta2_power": settled,
-            "lr": c["learning_rate"],
-            "beta1": tf.constant(single(self.beta_1), w.dtype),
-            "beta2": tf.constant(single(self.beta_2), w.dtype),
-            "epsilon": c["epsilon"],
-            "grad": g,
-        }
-        if self.amsgrad:
-            tf.raw_ops.ResourceApplyAdamWithAmsgrad(var=w.handle, vhat=slot["v_max"].handle, **moments)
-        else:
-            tf.raw_ops.ResourceApplyAdam(var=w.handle, **moments)
+        if not self.amsgrad:
+            super().update(w, g, slot, c)
+            return
+        arguments = self.kernel_arguments(w, g, slot, c)
+        tf.raw_ops.ResourceApplyAdamWithAmsgrad(var=w.handle, vhat=slot["v_max"].handle, **arguments)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-            "bias_correction": self.bias_correction,
-            "amsgrad": self.amsgrad,
-        }
+        return {**super().get_config(), "bias_correction": self.bias_correction, "amsgrad": self.amsgrad}
 
 
 def single(beta):

@@ -21,7 +21,7 @@ class AdamW(Adam):
       multiplies the decay too, as in PyTorch and Keras; epsilon as in `Adam`.
     """
 
-    decoupled_decay = True
+    decay_form = "decoupled"
 
     def __init__(self, learning_rate=0.001, *, weight_decay=0.01, **settings):
         super().__init__(learning_rate, weight_decay=weight_decay, **settings)

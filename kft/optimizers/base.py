@@ -1,15 +1,18 @@
 """What every rule of ours shares: reduce, divide, clip, decay, and update with the variable's own rate and step."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from kft import errors, paths
+from kft import errors
 from kft.optimizers import gradients as gradients_lib
+from kft.optimizers import slots as slots_lib
+from kft.optimizers import state
+from kft.optimizers import update as update_lib
 from kft.optimizers.scales import ParamScales
+from kft.paths import Rules
 
 
 class Optimizer(keras.optimizers.Optimizer):
@@ -17,18 +20,24 @@ class Optimizer(keras.optimizers.Optimizer):
 
     One update, for gradients that are sums over the examples of a replica:
 
-        gradients, weight = sum over replicas
-        g = gradients / weight                                  no update at all where weight is 0 or the norm not finite
-        g = g * min(1, global_clipnorm / norm(all g))           or each by its own norm (clipnorm), or value (clipvalue)
+        g, weight = sum over replicas, and over accumulate_steps calls
+        g = g / (weight * loss_scale)                     nothing happens where weight is 0 or the norm is not finite
+        g = g + l2[path] * w + l1[path] * sign(w)
+        g = g * min(1, global_clipnorm / norm(all g))     or each by its own norm (clipnorm), or by value (clipvalue)
+        step[path] = step[path] + 1
         rate = learning_rate * scales.learning_rate[path]
         decay = weight_decay * scales.weight_decay[path]
-        g = g + decay * w                                       coupled rules
-        w = w - rate * decay * w                                decoupled rules, such as AdamW
-        step[path] += 1
-        update(w, g), with rate and step[path]
+        g = g + decay * (w - start)                       coupled rules; start is 0, or see decay_to_start
+        w = w - rate * decay * (w - start)                decoupled rules, such as AdamW
+        w = the rule's update, with g, rate and step[path]
+        average = ema_momentum * average + (1 - ema_momentum) * w          with use_ema; average = w where step is 1
 
     Build it once over every variable that will ever train; give each call those that train now. The others keep
-    values, slots and steps, and one that joins later starts with step 1.
+    values, slots, averages and steps, and one that joins later starts with step 1.
+
+    In a stranger's `compile` and `fit` all of this works but for one thing: Keras divides each micro-batch by its
+    own size, so that accumulation equals the large batch only where all are equal, and what is left at the
+    end waits for `flush`. FineTuneModel hands over sums and calls `flush`.
 
     Args:
       learning_rate: float > 0, or a LearningRateSchedule of the number of updates.
@@ -37,22 +46,40 @@ class Optimizer(keras.optimizers.Optimizer):
       clipnorm: float > 0, bound of the norm of each variable's gradient.
       global_clipnorm: float > 0, bound of the norm over all variables (elsewhere max_grad_norm). One of the three.
       scales: ParamScales; None is 1 for all.
+      accumulate_steps: int >= 1, calls for one update. Needs one more copy of the variables.
+      use_ema: whether to keep an average of each variable; `finalize_variable_values` puts it in its place.
+      ema_momentum: float in [0, 1).
+      loss_scale_factor: float > 0 that `scale_loss` multiplies the loss with, or "dynamic": from 2**15, halved
+        (down to 1) at an update that is not finite and is left out, doubled after 2,000 good ones.
+      l1: float >= 0, or rules over paths, of the penalty l1 * sum(abs(w)). Penalties are not in the loss shown.
+      l2: the same, of the penalty l2 / 2 * sum(w ** 2).
+      decay_to_start: path patterns of the variables that decay towards the value they are built with, not to 0 (L2-SP).
       name: str.
     Raises: InputError if an argument is out of range.
+    Reference: Pascanu et al. 2013, algorithm 1, for the global norm; Li et al. 2018 (L2-SP), eq. 2;
+      Micikevicius et al. 2018, section 3.2, for the loss scale. Differs from Keras, which clips before the sum over
+      replicas, counts one step for all variables and decays every rule decoupled.
     """
 
-    decoupled_decay = False
+    decay_form = "coupled"  # or "decoupled"; or "own": the rule reads c["weight_decay"], a float
 
     def __init__(
         self,
         learning_rate,
         *,
-        weight_decay=0.0,
-        clipvalue=None,
-        clipnorm=None,
-        global_clipnorm=None,
+        weight_decay: float = 0.0,
+        clipvalue: float | None = None,
+        clipnorm: float | None = None,
+        global_clipnorm: float | None = None,
         scales: ParamScales | None = None,
-        name=None,
+        accumulate_steps: int = 1,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        loss_scale_factor: float | str | None = None,
+        l1: float | Rules[float] = 0.0,
+        l2: float | Rules[float] = 0.0,
+        decay_to_start: Sequence[str] = (),
+        name: str | None = None,
     ):
         if isinstance(learning_rate, (int, float)):
             learning_rate = check_range("learning_rate", learning_rate, 0.0, math.inf)
@@ -62,12 +89,22 @@ class Optimizer(keras.optimizers.Optimizer):
                 check_range(argument, value, 0.0, math.inf, include_low=False)
         if sum(value is not None for value in clips.values()) > 1:
             raise errors.InputError(f"Got {clips}. Expected at most one of the three. Set the others to None.")
+        if not (isinstance(accumulate_steps, int) and accumulate_steps >= 1):
+            raise errors.InputError(f"Got accumulate_steps={accumulate_steps!r}. Expected an int >= 1. Use 1 for none.")
+        if loss_scale_factor is not None and loss_scale_factor != "dynamic":
+            check_range("loss_scale_factor", loss_scale_factor, 0.0, math.inf, include_low=False)
         weight_decay = check_range("weight_decay", weight_decay or 0.0, 0.0, math.inf)
         super().__init__(learning_rate, weight_decay=weight_decay, name=name, **clips)
-        self.scales = ParamScales(**scales) if isinstance(scales, dict) else scales or ParamScales()
+        self.scales = ParamScales(**scales) if isinstance(scales, Mapping) else scales or ParamScales()
+        self.accumulate_steps = accumulate_steps
+        self.use_ema = bool(use_ema)
+        self.ema_momentum = check_range("ema_momentum", ema_momentum, 0.0, 1.0)
+        self.loss_scale_factor = loss_scale_factor
+        self.l1, self.l2 = slots_lib.penalty_rules("l1", l1), slots_lib.penalty_rules("l2", l2)
+        self.decay_to_start = tuple(decay_to_start)
 
     def slots(self) -> dict[str, float]:
-        """Name -> initial value of what the rule remembers for each variable."""
+        """Name -> initial value of what the rule remembers for each variable; "variable": the variable's own."""
         return {}
 
     def coefficients(self, step: tf.Tensor, learning_rate: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -87,41 +124,15 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the slots of all variables that any phase will train, and looks up their scales."""
-        if self.built:
-            return
-        variables = list(variables)
-        super().build(variables)
-        names = [getattr(variable, "path", variable.name) for variable in variables]
-        for name, variable in zip(names, variables):
-            if tf.as_dtype(variable.dtype).size < 4:
-                raise errors.InputError(
-                    f"Got variable {name!r} in {variable.dtype}. Expected float32 or float64, as small updates "
-                    "are lost in less. For speed use a mixed precision, which keeps the variables in float32."
-                )
-        rate_scales = paths.assign(names, self.scales.learning_rate, what="learning-rate scale")
-        decay_scales = paths.assign(names, self.scales.weight_decay, what="weight-decay scale")
-        self._rate_scales = np.array([rate_scales[name] for name in names])
-        self._decays = self.weight_decay * np.array(
-            [decay_scales[name] * self._use_weight_decay(v) for name, v in zip(names, variables)]
-        )
-        self._steps = self.add_variable((len(variables),), dtype="int64", name="steps")
-        self._slots = {
-            slot: [
-                self.add_variable_from_reference(variable, name=slot, initializer=_constant(initial))
-                for variable in variables
-            ]
-            for slot, initial in self.slots().items()
-        }
+        if not self.built:
+            super().build(list(variables))
+            slots_lib.make(self, list(variables))
 
     def apply(self, grads, trainable_variables=None) -> None:
         """Updates with mean gradients, those that are summed over replicas: what Keras' `fit` calls."""
-        grads = list(grads)
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
-        if not self.built:
-            self.build(variables)
-        self._check_variables_are_known(variables)
-        grads, variables = self._filter_empty_gradients(grads, variables)
-        self._reduce_and_update(grads, variables, None)
+        self.build(variables)
+        self._reduce_and_call(self._update_one_device, grads, variables, None)
 
     def apply_sums(
         self,
@@ -132,97 +143,94 @@ class Optimizer(keras.optimizers.Optimizer):
         """Updates with sums over examples; called in replica context, outside XLA where there are several replicas.
 
         Args:
-          gradients: of the sum over this replica's examples of weight * loss; one for each variable.
+          gradients: of the sum over this replica's examples of weight * scale_loss(loss); one for each variable.
           variables: those that train now; the optimizer is built with them and maybe more.
           weight: scalar, the sum of this replica's example weights.
 
-        Returns: float32 scalar, the global norm of the mean gradient before clipping. It is one more read of
-          the gradients. Where it is not finite, or the weight of all replicas is 0, nothing was changed.
+        Returns: float32 scalar, the global norm of this call's mean gradient, without penalties and before the clip.
+          It costs one read of the gradients. Where it is not finite, or no replica has any weight, nothing
+          was changed.
         """
-        self._check_variables_are_known(variables)
-        return self._reduce_and_update(list(gradients), list(variables), tf.cast(weight, tf.float32))
+        return self._reduce_and_call(self._update_one_device, gradients, variables, tf.cast(weight, tf.float32))
 
-    def _reduce_and_update(self, gradients, variables, weight):
-        """From replica context to one call of `_update_checked` on each device."""
+    def _update_one_device(self, indices, gradients, weight):
+        return update_lib.update(self, indices, gradients, weight)
+
+    def _reduce_and_call(self, function, gradients, variables, weight):
+        """From replica context to one call of function(indices, gradients, weight) on each device, with the sums."""
+        self._check_variables_are_known(variables)
+        gradients, variables = self._filter_empty_gradients(gradients, variables)
         indices = [self._get_variable_index(variable) for variable in variables]
         reduced = gradients_lib.sum_over_replicas(gradients if weight is None else [*gradients, weight])
         weight = None if weight is None else reduced.pop()
         gradients = [
-            tf.cast(gradients_lib.dense(gradient, variable.shape[0] if variable.shape else 1), variable.dtype)
+            tf.cast(gradients_lib.dense(gradient, variable.shape), variable.dtype)
             for gradient, variable in zip(reduced, variables)
         ]
-
-        def on_each_device(strategy, gradients, weight):
-            def on_device(_, gradients, weight):
-                return self._update_checked(indices, gradients, weight)
-
-            norms = strategy.extended.update(self._steps.value, on_device, args=(gradients, weight), group=False)
-            return tf.nest.flatten(norms)[0]  # the same on all devices
-
         if not tf.distribute.has_strategy():
-            return self._update_checked(indices, gradients, weight)
+            return function(indices, gradients, weight)
+
+        def on_devices(_, gradients, weight):
+            return self._on_devices(lambda _, *args: function(indices, *args), (gradients, weight))
+
         return tf.__internal__.distribute.interim.maybe_merge_call(
-            on_each_device, tf.distribute.get_strategy(), gradients, weight
+            on_devices, self._distribution_strategy, gradients, weight
         )
 
-    def _update_checked(self, indices, gradients, weight):
-        """Divides and updates, where there is something to divide by and the gradient is finite."""
-        if weight is None:
-            norm = gradients_lib.global_norm(gradients) if self.global_clipnorm else None
-            self._update_all(indices, gradients, None, norm)
-            return norm
-        factor = tf.math.divide_no_nan(1.0, weight)
-        norm = gradients_lib.global_norm(gradients) * factor
+    def _on_devices(self, function, args=()):
+        """Calls the function on each device that holds the variables; the result of the first."""
+        results = self._distribution_strategy.extended.update(self.steps.value, function, args=args, group=False)
+        return tf.nest.flatten(results)[0]  # the same on all
 
-        def update():
-            self._update_all(indices, gradients, factor, norm)
-            return True
+    def flush(self, variables: Sequence[keras.Variable]) -> None:
+        """Updates with what is accumulated and waits, if anything: the last, shorter part of an epoch or a phase.
 
-        tf.cond(tf.math.is_finite(norm) & (weight > 0.0), update, lambda: False)
-        return norm
+        Called outside of `strategy.run`, eagerly or in a tf.function.
 
-    def _update_all(self, indices, gradients, factor, norm):
-        """One update of the variables at these indices of the build."""
-        if self.global_clipnorm:
-            clip = gradients_lib.clip_factor(norm, self.global_clipnorm)
-            factor = clip if factor is None else factor * clip
-        joined = np.bincount(indices, minlength=len(self._trainable_variables))
-        self._steps.value.assign_add(joined)
-        step = tf.cast(tf.gather(self._steps.value, indices), tf.float64)
-        learning_rate = tf.cast(self._get_current_learning_rate(), tf.float64) * self._rate_scales[indices]
-        vectors = self.coefficients(step, learning_rate) | {"decay": learning_rate * self._decays[indices]}
-        scalars = _unstack(vectors, [gradient.dtype for gradient in gradients])
-        for index, gradient, c in zip(indices, gradients, scalars):
-            variable = self._trainable_variables[index]
-            w = variable.value
-            self._update_one(index, w, self._scaled_and_clipped(gradient, factor), c)
-            if variable.constraint is not None:
-                w.assign(variable.constraint(w))
-        self._iterations.value.assign_add(1)
+        Args:
+          variables: those that were trained since the last update.
+        """
+        if self.accumulate_steps > 1:
+            indices = [self._get_variable_index(variable) for variable in variables]
+            with self._distribution_strategy.scope():
+                self._on_devices(lambda _: update_lib.flush(self, indices))
 
-    def _update_one(self, index, w, g, c):
-        decay = c.pop("decay")
-        if self._decays[index] and self.decoupled_decay:
-            w.assign_sub(decay * w)
-        elif self._decays[index]:
-            g += tf.constant(self._decays[index], w.dtype) * w
-        self.update(w, g, {name: slot[index].value for name, slot in self._slots.items()}, c)
+    def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
+        """The loss times the loss scale, to take the gradients of."""
+        if self.loss_scale_factor is None:
+            return loss
+        return loss * tf.cast(slots_lib.loss_scale(self), loss.dtype)
 
-    def _scaled_and_clipped(self, gradient, factor):
-        if factor is not None:
-            gradient *= tf.cast(factor, gradient.dtype)
-        if self.clipnorm:
-            gradient = tf.clip_by_norm(gradient, self.clipnorm)
-        if self.clipvalue:
-            gradient = tf.clip_by_value(gradient, -self.clipvalue, self.clipvalue)
-        return gradient
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+        """Puts the averages in place of the variables given, each its own; those never trained stay."""
+        if self.use_ema:
+            state.exchange_averages(self, var_list, keep=False)
+
+    def exchange_averages(self, variables: Sequence[keras.Variable]) -> None:
+        """Swaps variables and averages, to evaluate with the averages; the second call swaps back, exactly."""
+        state.exchange_averages(self, variables, keep=True)
+
+    def state(self) -> dict[str, keras.Variable]:
+        """Everything that the next update depends on, by name: "iteration", "steps", "m/dense/kernel", ..."""
+        return state.named(self)
+
+    def save_own_variables(self, store) -> None:
+        state.save(self, store)
+
+    def load_own_variables(self, store) -> None:
+        """Raises: InputError that lists what is missing, left over or of another shape; nothing is loaded then."""
+        state.load(self, store)
 
     def get_config(self):
         """What the same optimizer can be made from, without its state."""
         config = super().get_config()
         names = ("name", "learning_rate", "weight_decay", "clipvalue", "clipnorm", "global_clipnorm")
-        scales = {"learning_rate": self.scales.learning_rate, "weight_decay": self.scales.weight_decay}
-        return {**{name: config[name] for name in names}, "scales": scales}
+        own = ("accumulate_steps", "use_ema", "ema_momentum", "loss_scale_factor", "l1", "l2", "decay_to_start")
+        return {
+            **{name: config[name] for name in names},
+            **{name: getattr(self, name) for name in own},
+            "scales": {"learning_rate": self.scales.learning_rate, "weight_decay": self.scales.weight_decay},
+        }
 
 
 def check_range(name: str, value: float, low: float, high: float, *, include_low: bool = True) -> float:
@@ -231,16 +239,3 @@ def check_range(name: str, value: float, low: float, high: float, *, include_low
         bracket = "[" if include_low else "("
         raise errors.InputError(f"Got {name}={value!r}. Expected a number in {bracket}{low:g}, {high:g}). Change it.")
     return float(value)
-
-
-def _constant(value):
-    return keras.initializers.Constant(value) if value else "zeros"
-
-
-def _unstack(vectors, dtypes):
-    """Name -> (n,) float64 to n dicts of scalars, each in its variable's dtype."""
-    columns = {}
-    for name, vector in vectors.items():
-        by_dtype = {dtype: tf.unstack(tf.cast(vector, dtype)) for dtype in set(dtypes)}
-        columns[name] = [by_dtype[dtype][i] for i, dtype in enumerate(dtypes)]
-    return [{name: column[i] for name, column in columns.items()} for i in range(len(dtypes))]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 
-def dense(gradient: tf.Tensor | tf.IndexedSlices, num_rows: int) -> tf.Tensor:
+def dense(gradient: tf.Tensor | tf.IndexedSlices, shape: Sequence[int]) -> tf.Tensor:
     """The gradient as one tensor; rows of an embedding that were looked up several times are summed."""
     if isinstance(gradient, tf.IndexedSlices):
-        return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, num_rows)
+        return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, shape[0])
     return gradient
 
 

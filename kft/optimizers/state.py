@@ -1,0 +1,81 @@
+"""An optimizer's state by name: what is saved, what fits, and averages for variables."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kft import errors
+from kft.optimizers import slots
+
+
+def named(optimizer) -> dict[str, keras.Variable]:
+    """Name -> variable, of everything that the next update depends on."""
+    names = {"iteration": optimizer.iterations}
+    if isinstance(optimizer._learning_rate, keras.Variable):
+        names["learning_rate"] = optimizer._learning_rate
+    if not optimizer.built:
+        return names
+    for name in ("steps", "accumulated_weight", "accumulated_calls", "loss_scale", "good_updates", "skipped_updates"):
+        if hasattr(optimizer, name):
+            names[name] = getattr(optimizer, name)
+    per_variable = dict(optimizer.slot_variables) | {"start": optimizer.starts}
+    if optimizer.use_ema:
+        per_variable["average"] = optimizer.averages
+    if optimizer.accumulate_steps > 1:
+        per_variable["accumulated"] = optimizer.accumulated
+    for slot, members in per_variable.items():
+        for variable, member in zip(optimizer._trainable_variables, members):
+            if member is not None:
+                names[f"{slot}/{slots.path_of(variable)}"] = member
+    return names
+
+
+def save(optimizer, store) -> None:
+    """Writes the state into a mapping; the rule's name goes with it, as Adam and AdamW have the same slots."""
+    store[_rule_key(optimizer)] = np.zeros(())
+    for name, variable in named(optimizer).items():
+        store[_key(name)] = variable.numpy()
+
+
+def load(optimizer, store) -> None:
+    """Reads the state from a mapping, or refuses it as a whole."""
+    expected = {_key(name): variable for name, variable in named(optimizer).items()}
+    wanted = {**expected, _rule_key(optimizer): None}
+    problems = [f"missing {key!r}" for key in sorted(set(wanted) - set(store.keys()))]
+    problems += [f"left over {key!r}" for key in sorted(set(store.keys()) - set(wanted))]
+    for key in sorted(set(expected) & set(store.keys())):
+        shape = tuple(store[key].shape)
+        if shape != tuple(expected[key].shape):
+            problems.append(f"{key!r} of shape {shape} instead of {tuple(expected[key].shape)}")
+    if problems:
+        more = f" and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise errors.InputError(
+            f"Got optimizer state that does not fit {type(optimizer).__name__}: {', '.join(problems[:20])}{more}. "
+            "Expected the state of the same rule, settings and variables. Load it with the settings it was saved "
+            "with, or start the optimizer anew."
+        )
+    for key, variable in expected.items():
+        variable.assign(np.asarray(store[key]))
+
+
+def exchange_averages(optimizer, variables: Sequence[keras.Variable], *, keep: bool) -> None:
+    """Gives each variable that was ever trained its average; with keep, the average gets the variable's value."""
+    trained = optimizer.steps.numpy() > 0
+    for variable in variables:
+        index = optimizer._get_variable_index(variable)
+        if trained[index]:
+            average = optimizer.averages[index]
+            value = tf.identity(variable.value) if keep else None
+            variable.assign(average.value)
+            if keep:
+                average.assign(value)
+
+
+def _key(name):
+    return name.replace("/", "|")
+
+
+def _rule_key(optimizer):
+    return f"rule|{type(optimizer).__name__}"
