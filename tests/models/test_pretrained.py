@@ -61,13 +61,19 @@ try:
     make_backbone("mobilenet_v2_0.35", image_size=160, weights="imagenet")
 except errors.InputError as error:
     message = str(error)
-print(json.dumps({"same": all((x == y).all() for x, y in zip(a, b)), "num": len(a), "message": message}))
+try:
+    make_backbone("mobilenet_v2_0.35", weights="imagenet")
+except errors.InputError as error:
+    wrong = str(error)
+same = all((x == y).all() for x, y in zip(a, b))
+print(json.dumps({"same": same, "num": len(a), "message": message, "wrong": wrong}))
 """
 
 
 def test_imagenet_is_keras_home_and_without_network_an_error_with_the_remedy(test_data, tmp_path):
     (tmp_path / "models").mkdir()
     shutil.copy(test_data / V1, tmp_path / "models")
+    shutil.copy(test_data / V1, tmp_path / "models" / V2.rpartition("/")[2])  # another model's file in its place
     no_network = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
     environment = {**os.environ, **no_network, "KERAS_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
@@ -79,6 +85,7 @@ def test_imagenet_is_keras_home_and_without_network_an_error_with_the_remedy(tes
     file = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_160_no_top.h5"
     assert str(tmp_path / "models" / file) in result["message"]
     assert "could not be downloaded" in result["message"]
+    assert "Delete the file there" in result["wrong"]
 
 
 def test_pretrained_features_tell_flowers_apart(test_data):
