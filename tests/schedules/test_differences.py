@@ -36,7 +36,7 @@ def test_restarts_are_those_of_keras_where_its_cycles_fill_the_run():
 
 def test_restarts_are_exact_at_the_first_step_of_every_cycle():
     starts = 100 * (2 ** np.arange(16) - 1)
-    ours = schedules.CosineRestarts(1.0, int(100 * (2**16 - 1)), num_cycles=16)
+    ours = schedules.CosineRestarts(1.0, 100 * (2**16 - 1), num_cycles=16)
     np.testing.assert_array_equal(ours(starts), 1.0)
     np.testing.assert_allclose(ours(starts[1:] - 1), 0.0, rtol=0, atol=3e-4)
 
