@@ -70,12 +70,12 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Inter
       0.83 ± 0.05 (3 runs)
     """
     values = _finite(values)
-    mean = math.fsum(values) / len(values)
+    shifted = values - values[0]  # so that equal values have no spread at all
+    mean = float(values[0] + shifted.mean())
     if len(values) == 1:
         return Interval(mean, math.nan, math.nan, 1)
     factor = stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
-    variance = math.fsum((values - mean) ** 2) / (len(values) - 1)
-    half = float(factor * math.sqrt(variance / len(values)))
+    half = float(factor * shifted.std(ddof=1) / math.sqrt(len(values)))
     return Interval(mean, mean - half, mean + half, len(values))
 
 
