@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -81,11 +82,12 @@ def config_from_flags(flag_values: flags.FlagValues = flags.FLAGS, *, base: RunC
 
 
 def app_run(
-    main: Callable[[RunConfig, flags.FlagValues], int | None],
+    main: Callable[..., int | None],
     *,
     description: str,
     names: Sequence[str] | None = None,
     define: Callable[[flags.FlagValues], None] | None = None,
+    num_arguments: int = 0,
     argv: Sequence[str] | None = None,
 ) -> int:
     """Parses the flags, calls the command and turns what a user can mend into a text and exit code 2.
@@ -93,10 +95,11 @@ def app_run(
     Each call has flags of its own: nothing global is changed, and tests can call commands as functions.
 
     Args:
-      main: called with the config and all parsed flags; returns the exit code, None for 0.
+      main: called with the config, all parsed flags, and the arguments; returns the exit code, None for 0.
       description: what the command does, the first part of its `--help`.
       names: the settings of RunConfig that it takes as flags; all if None.
       define: adds flags of the command's own to the FlagValues it is given.
+      num_arguments: int >= 0, words of the command line that are no flags.
       argv: the command line, with the program's name first; `sys.argv` if None.
 
     Returns: the exit code: 0, what main returns, or 2 for an InputError or a wrong flag.
@@ -110,15 +113,16 @@ def app_run(
         print(help_text(description, flag_values), end="")
         return 0
     try:
-        _parse(flag_values, argv)
-        return main(config_from_flags(flag_values), flag_values) or 0
+        arguments = _parse(flag_values, argv, num_arguments)
+        _prepare()
+        return main(config_from_flags(flag_values), flag_values, *arguments) or 0
     except errors.InputError as error:
         print(f"{_program(argv)}: {error}", file=sys.stderr)
         return EXIT_INPUT_ERROR
 
 
-def _parse(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    """Raises an InputError in three parts for whatever absl says against the command line."""
+def _parse(flag_values: flags.FlagValues, argv: list[str], num_arguments: int) -> list[str]:
+    """The words that are no flags; an InputError in three parts for whatever absl says against the command line."""
     try:
         rest = flag_values(argv)
     except flags.UnrecognizedFlagError as error:
@@ -137,10 +141,35 @@ def _parse(flag_values: flags.FlagValues, argv: list[str]) -> None:
         raise errors.InputError(
             f"Got a command line that cannot be read: {error}. Expected --name=value for each flag. Correct it."
         ) from error
-    if rest[1:]:
+    if num_arguments and len(rest) - 1 != num_arguments:
+        raise errors.InputError(f"Got {len(rest) - 1} arguments. Expected {num_arguments}. See --help.")
+    if rest[1:] and not num_arguments:
         raise errors.InputError(
             f"Got {rest[1]!r}. Expected --name=value for each setting. Put the flag's name before it."
         )
+    return rest[1:]
+
+
+def _prepare() -> None:
+    """Imports TensorFlow without its notes on the machine, and lets `python:` find the modules of this folder.
+
+    The notes go to the file descriptor before any setting of TensorFlow's is read; they are shown if the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.path.append(os.getcwd())
+    with tempfile.TemporaryFile() as notes:
+        stderr = os.dup(2)
+        os.dup2(notes.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+            import tensorflow  # noqa: F401
+        except BaseException:
+            notes.seek(0)
+            os.write(stderr, notes.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def help_text(description: str, flag_values: flags.FlagValues) -> str:

@@ -13,7 +13,14 @@ _PUBLIC = {
     "to_flags": "kft.run.config_text:to_flags",
     "config_hash": "kft.run.config_text:config_hash",
     "redact": "kft.run.config_text:redact",
+    "check_data": "kft.run.setup:check_data",
+    "compare": "kft.run.seeds:compare",
+    "describe": "kft.run.description:describe",
+    "evaluate": "kft.run.scoring:evaluate",
+    "load_model": "kft.run.model_folder:load_model",
+    "predict": "kft.run.scoring:predict",
     "train_and_evaluate": "kft.run.run:train_and_evaluate",
+    "train_seeds": "kft.run.seeds:train_seeds",
 }
 
 __getattr__ = lazy_attributes(__name__, _PUBLIC)

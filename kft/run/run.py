@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import kft
 from kft import errors, inspection, training
-from kft.run import config_text, describe, model_folder, scoring, setup
+from kft.run import config_text, description, model_folder, scoring, setup
 from kft.run.config import RunConfig, flat
 from kft.run.validation import validate
 
@@ -45,7 +45,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     batches = setup.make_batches(config, run.backbone)
     evaluation = batches(sources.evaluation)
     if verbose:
-        print(describe.summary(config, sources, run), flush=True)
+        print(description.summary(config, sources, run), flush=True)
 
     keep, stopwatch = _keep_best(config, run), _Stopwatch()
     training.fine_tune(
@@ -66,10 +66,10 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     result |= _measured(config, run, keep, stopwatch)
     result["majority_share"] = float(np.bincount(sources.evaluation.labels).max() / sources.evaluation.num_examples)
     result["wall_seconds"] = time.perf_counter() - started
-    _write_text(workdir / "run.json", _json(describe.decisions(config, sources, run)))
-    _write_text(workdir / "result.json", _json(result))
+    write_json(workdir / "run.json", description.decisions(config, sources, run))
+    write_json(workdir / "result.json", result)
     if verbose:
-        print(describe.closing(result, workdir), flush=True)
+        print("\n" + inspection.after(result, workdir=str(workdir)), flush=True)
     return result
 
 
@@ -147,8 +147,9 @@ def _peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+def write_json(file: pathlib.Path, value: Any) -> None:
+    """Writes a file of the run folder, whole or not at all."""
+    _write_text(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def _write_text(file: pathlib.Path, text: str) -> None:

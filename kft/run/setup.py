@@ -62,31 +62,34 @@ class Setup:
         )
 
 
+def check_data(config: RunConfig) -> data.Report:
+    """The pre-flight over the data of a run."""
+    return _load_and_check(config)[1]
+
+
 def load_sources(config: RunConfig) -> Sources:
-    """Loads the data and runs the pre-flight over all of it.
+    """Loads the data, runs the pre-flight over all of it, and leaves out what is to be skipped.
 
     Raises: InputError with every problem found.
     """
-    settings = config.data
-    train = data.load(settings.train_data)
-    names = train.label_names
-    evaluation = data.load(settings.eval_data, label_names=names) if settings.eval_data else None
-    test = data.load(settings.test_data, label_names=names) if settings.test_data else None
-    report = data.check(
-        train,
-        evaluation,
-        test,
-        allow_leakage=settings.allow_leakage,
-        on_bad_example=settings.on_bad_example,
-    )
+    given, report = _load_and_check(config)
     report.raise_if_bad()
     train, evaluation, test = (
-        source and data.without(source, report.skipped.get(role, ()))
-        for role, source in (("train", train), ("evaluation", evaluation), ("test", test))
+        source and data.without(source, report.skipped.get(role, ())) for role, source in given.items()
     )
     if evaluation is None:
         train, evaluation = data.split(train)
     return Sources(train, evaluation, test, report)
+
+
+def _load_and_check(config: RunConfig) -> tuple[dict[str, data.Source | None], data.Report]:
+    settings = config.data
+    train = data.load(settings.train_data)
+    given = {"train": train}
+    for role, spec in (("evaluation", settings.eval_data), ("test", settings.test_data)):
+        given[role] = data.load(spec, label_names=train.label_names) if spec else None
+    report = data.check(**given, allow_leakage=settings.allow_leakage, on_bad_example=settings.on_bad_example)
+    return given, report
 
 
 def make_batches(config: RunConfig, backbone: models.Backbone) -> Callable[..., tf.data.Dataset]:

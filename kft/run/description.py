@@ -1,0 +1,166 @@
+"""What a run is going to do, for a person before it starts and for run.json."""
+
+import os
+import re
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kft import inspection, paths
+from kft.run import setup
+from kft.run.config import RunConfig
+
+
+def describe(config: RunConfig) -> str:
+    """Everything that a run would do, without training: its summary, and a table of every variable.
+
+    Args:
+      config: validated; its data is read, nothing is written.
+    """
+    keras.utils.set_random_seed(config.run.seed)
+    sources = setup.load_sources(config)
+    run = setup.make_setup(config, sources.train)
+    return f"{summary(config, sources, run)}\n\n{inspection.variable_table(_variables(run))}"
+
+
+def summary(config: RunConfig, sources: setup.Sources, run: setup.Setup) -> str:
+    """What a person reads before the first step."""
+    parts = _parts(sources)
+    model = run.model
+    return inspection.before(
+        data=[{"data": role, "source": s.name, "examples": s.num_examples} for role, s in parts.items()],
+        classes={role: source.num_examples_per_class() for role, source in parts.items()},
+        phases=phases(run),
+        settings={
+            "backbone": f"{config.models.backbone}, weights {config.models.backbone_weights or 'none'}",
+            "input": " x ".join(str(side) for side in model.inputs[0].shape[1:]),
+            "augmentation": ", ".join(config.data.augmentation) or "none",
+            "optimizer": f"{config.optimizers.optimizer} {config.optimizers.optimizer_options}".strip(),
+            "schedule": f"{config.schedules.schedule}, warm-up {config.schedules.warmup}",
+            "steps": f"{run.steps:,} ({run.epochs} epochs of {run.batches.steps_per_epoch})",
+            "batch": f"{config.run.global_batch_size} examples on {run.strategy.num_replicas_in_sync} replica(s)",
+            "device": device(),
+            "precision": config.execution.precision,
+            "XLA": "on" if model.jit_compile else "off",
+            "seed": config.run.seed,
+        },
+        warnings=[str(warning) for warning in sources.report.warnings],
+    )
+
+
+def decisions(config: RunConfig, sources: setup.Sources, run: setup.Setup) -> dict[str, Any]:
+    """What run.json holds: what was decided, as data."""
+    return {
+        "data": {
+            role: {
+                "source": source.name,
+                "num_examples": source.num_examples,
+                "num_examples_per_class": source.num_examples_per_class(),
+            }
+            for role, source in _parts(sources).items()
+        },
+        "findings": dict(sources.report.counts),
+        "skipped": {role: len(indices) for role, indices in sources.report.skipped.items()},
+        "phases": phases(run),
+        "epochs": run.epochs,
+        "steps": run.steps,
+        "steps_per_epoch": run.batches.steps_per_epoch,
+        "device": device(),
+        "num_replicas": run.strategy.num_replicas_in_sync,
+        "xla": bool(run.model.jit_compile),
+        "precision": config.execution.precision,
+        "num_parameters": sum(_size(variable) for variable in run.model.parameters),
+    }
+
+
+def phases(run: setup.Setup) -> list[dict[str, Any]]:
+    """A row for each phase: its epochs and steps, what trains, and the learning rate at its start, middle and end."""
+    rows = []
+    per_epoch = run.batches.steps_per_epoch
+    for number, (first, end, phase) in enumerate(run.phase_epochs(), 1):
+        trained = _trained(run, phase)
+        rows.append(
+            {
+                "phase": number,
+                "epochs": f"{first + 1} to {end}",
+                "steps": (end - first) * per_epoch,
+                "trains": _name_of(phase.trainable, run.model.blocks),
+                "parameters": sum(_size(variable) for variable in trained),
+                "learning rate": " .. ".join(f"{rate:.3g}" for rate in _rates(run, first * per_epoch, end * per_epoch)),
+            }
+        )
+    return rows
+
+
+def device() -> str:
+    """What the steps are computed on."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+        return f"{len(gpus)} x {name}"
+    return f"CPU, {os.cpu_count()} cores"
+
+
+def _parts(sources: setup.Sources) -> dict[str, Any]:
+    parts = {"train": sources.train, "eval": sources.evaluation, "test": sources.test}
+    return {role: source for role, source in parts.items() if source is not None}
+
+
+def _variables(run: setup.Setup) -> list[dict[str, Any]]:
+    """A row for each weight, bottom to top."""
+    per_epoch = run.batches.steps_per_epoch
+    trains = {variable.path: [] for variable in run.model.weights}
+    for first, end, phase in run.phase_epochs():
+        for variable in _trained(run, phase):
+            trains[variable.path].append((first, end))
+    used = [path for path, spans in trains.items() if spans]
+    scales = getattr(run.model.optimizer, "scales", None)
+    scale = paths.assign(used, scales.learning_rate, what="learning-rate scale") if scales else dict.fromkeys(used, 1.0)
+    rows = []
+    for variable in run.model.weights:
+        spans = trains[variable.path]
+        rates = _rates(run, spans[0][0] * per_epoch, spans[-1][1] * per_epoch) if spans else None
+        rows.append(
+            {
+                "path": variable.path,
+                "shape": tuple(variable.shape),
+                "block": next(b for b in run.model.blocks if re.fullmatch(b, variable.path)),
+                "trains": ", ".join(f"epoch {first + 1} to {end}" for first, end in _joined(spans)) or None,
+                "learning_rates": rates and tuple(rate * scale[variable.path] for rate in rates),
+            }
+        )
+    return rows
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans that follow each other at once, as one."""
+    joined: list[tuple[int, int]] = []
+    for first, end in spans:
+        if joined and joined[-1][1] == first:
+            first, _ = joined.pop()
+        joined.append((first, end))
+    return joined
+
+
+def _rates(run: setup.Setup, first: int, end: int) -> tuple[float, float, float]:
+    """The learning rate at the first, middle and last step of a stretch."""
+    return tuple(float(run.learning_rate(step)) for step in (first, (first + end) // 2, end - 1))
+
+
+def _trained(run: setup.Setup, phase: Any) -> list[keras.Variable]:
+    chosen = set(paths.select([v.path for v in run.model.parameters], phase.trainable, what="trainable"))
+    return [variable for variable in run.model.parameters if variable.path in chosen]
+
+
+def _name_of(patterns: tuple[str, ...], blocks: tuple[str, ...]) -> str:
+    if set(patterns) >= set(blocks):
+        return "everything"
+    return "the head" if patterns == blocks[-1:] else ", ".join(patterns)
+
+
+def _size(variable: keras.Variable) -> int:
+    size = 1
+    for side in variable.shape:
+        size *= side
+    return size

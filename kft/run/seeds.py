@@ -1,0 +1,104 @@
+"""The same run with several seeds, and what the seeds tell of a difference."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+
+import keras
+
+from kft import errors, inspection
+from kft.run import run as one_run
+from kft.run.config import RunConfig
+
+
+def train_seeds(config: RunConfig, workdir: str | os.PathLike, *, verbose: int = 1) -> dict[str, Any]:
+    """Runs `config.run.seeds` times, with seed, seed + 1 and so on, each in a folder of its own.
+
+    Args:
+      config: every setting.
+      workdir: the folder for `seed_0/`, `seed_1/`, ... and the result.json of all.
+      verbose: as of `train_and_evaluate`.
+
+    Returns: what is in result.json: "runs", the result of each seed, and "metrics" and "test_metrics" with mean,
+      ends of the 95 percent interval and values of each metric.
+    """
+    workdir = one_run.prepare_folder(workdir)
+    results = []
+    for seed in range(config.run.seed, config.run.seed + config.run.seeds):
+        keras.backend.clear_session()
+        single = dataclasses.replace(config, run=dataclasses.replace(config.run, seed=seed, seeds=1))
+        results.append(one_run.train_and_evaluate(single, workdir / f"seed_{seed}", verbose=verbose))
+    result = {part: _intervals([run[part] for run in results]) for part in ("metrics", "test_metrics")}
+    one_run.write_json(workdir / "result.json", {**result, "runs": results})
+    if verbose:
+        print("\n" + inspection.after_seeds(results), flush=True)
+    return {**result, "runs": results}
+
+
+def compare(folder_a: str | os.PathLike, folder_b: str | os.PathLike, *, metric: str = "accuracy") -> str:
+    """Says whether run B is better than run A, or that this cannot be said.
+
+    Folders of several seeds are compared over the seeds that both have, single runs over the examples that both
+    predicted.
+
+    Args:
+      folder_a, folder_b: run folders of the same kind and the same evaluation data.
+      metric: of `metrics`, for several seeds.
+
+    Raises: InputError for a folder without a result, or two that have nothing in common.
+    """
+    folders = pathlib.Path(folder_a), pathlib.Path(folder_b)
+    names = str(folder_a), str(folder_b)
+    results = [_read_result(folder) for folder in folders]
+    if all("runs" in result for result in results):
+        values = [{run["seed"]: run["metrics"][metric] for run in result["runs"]} for result in results]
+        first, second = _common(values, names, "seed")
+        comparison = inspection.compare_seeds(first, second)
+    elif not any("runs" in result for result in results):
+        correct = [_read_correct(folder / "eval_predictions.jsonl") for folder in folders]
+        first, second = _common(correct, names, "example")
+        comparison = inspection.compare_predictions(first, second)
+    else:
+        raise errors.InputError(
+            f"Got {names[0]!r} and {names[1]!r}, of which one has several seeds. Expected two of a kind. Compare "
+            "with the folder of one seed."
+        )
+    rows = [
+        {"run": name, "mean": sum(part) / len(part), "pairs": len(part)}
+        for name, part in zip(names, (first, second), strict=True)
+    ]
+    lower = metric.endswith("loss") and "runs" in results[0]
+    return f"{inspection.table(rows)}\n\n{inspection.verdict(comparison, names=names, higher_is_better=not lower)}"
+
+
+def _intervals(metrics: list[dict[str, float] | None]) -> dict[str, Any] | None:
+    if not metrics[0]:
+        return None
+    values = {name: [run[name] for run in metrics] for name in metrics[0]}
+    return {name: dataclasses.asdict(inspection.mean_interval(v)) | {"values": v} for name, v in values.items()}
+
+
+def _read_result(folder: pathlib.Path) -> dict[str, Any]:
+    file = folder / "result.json"
+    if not file.is_file():
+        raise errors.InputError(
+            f"Got {str(folder)!r}, which has no result.json. Expected the folder of a finished run. Finish it first."
+        )
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _read_correct(file: pathlib.Path) -> dict[str, bool]:
+    """Whether each example was right, by what it is called without the folders above its class."""
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return {"/".join(pathlib.PurePath(row["file"]).parts[-2:]): row["label"] == row["truth"] for row in rows}
+
+
+def _common(parts: list[dict[Any, Any]], names: tuple[str, str], what: str) -> tuple[list, list]:
+    keys = [key for key in parts[0] if key in parts[1]]
+    if not keys:
+        raise errors.InputError(
+            f"Got {names[0]!r} and {names[1]!r} without a common {what}. Expected some. Run both on the same {what}s."
+        )
+    return tuple([part[key] for key in keys] for part in parts)
