@@ -27,7 +27,7 @@ class Cooldown(Schedule):
       >>> [float(Cooldown(Constant(1.0), 2, cooldown_steps=4)(step)) for step in range(8)]
       [1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
 
-    Reference: Zhai et al. 2022 (Scaling Vision Transformers), section 3.5; Hägele et al. 2024, eq. 1.
+    Reference: Zhai et al. 2022 (Scaling Vision Transformers), section 3.5; Hägele et al. 2024.
     """
 
     schedule: keras.optimizers.schedules.LearningRateSchedule

@@ -59,7 +59,7 @@ def make_schedule(
     values = {option: _read(option, value, allowed[option], lengths) for option, value in options.items()}
     cooldown_steps = values.pop(COOLDOWN, 0)
     if "boundaries" in values:
-        values["boundaries"] = tuple(boundary - warmup_steps for boundary in values["boundaries"])
+        values["boundaries"] = _after_warmup(values["boundaries"], warmup_steps)
     for option, value in _defaults(total_steps, warmup_steps).items():
         if option in types:
             values.setdefault(option, value)
@@ -79,6 +79,15 @@ def _defaults(total_steps: int, warmup_steps: int) -> dict[str, int]:
     if warmup_steps:
         defaults["timescale_steps"] = warmup_steps
     return defaults
+
+
+def _after_warmup(boundaries: tuple[int, ...], warmup_steps: int) -> tuple[int, ...]:
+    if any(boundary <= warmup_steps for boundary in boundaries):
+        raise errors.InputError(
+            f"Got boundaries {boundaries!r} with a warm-up of {warmup_steps} steps. Expected each boundary behind the "
+            "warm-up. Make the warm-up shorter, or the boundaries later."
+        )
+    return tuple(boundary - warmup_steps for boundary in boundaries)
 
 
 def _check_lengths(total_steps: int, warmup_steps: int) -> None:

@@ -37,7 +37,7 @@ class OneCycle(Schedule):
       >>> [float(cycle(step)) for step in range(7)]
       [0.5, 0.75, 1.0, 0.75, 0.5, 0.25, 0.0]
 
-    Reference: Smith & Topin 2018 (Super-Convergence), section 3; Smith 2018. Differs: the fall and the last, very
+    Reference: Smith & Topin 2018 (Super-Convergence); Smith 2018. Differs: the fall and the last, very
       low part are one piece, of cosine shape by default; the momentum, which they cycle too, stays as it is.
     """
 

@@ -26,7 +26,7 @@ class Polynomial(Schedule):
       >>> [float(Polynomial(1.0, 4)(step)) for step in range(6)]
       [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
 
-    Reference: Chen et al. 2018 (DeepLab), section 3, the "poly" policy, with power 0.9. Differs from Keras'
+    Reference: Chen et al. 2018 (DeepLab), the "poly" policy, with power 0.9. Differs from Keras'
       PolynomialDecay: the default power is 2, and the end is a fraction, 0 by default.
     """
 

@@ -48,7 +48,7 @@ def bit_hyper_rule(
       >>> print(bit_hyper_rule(3_670).length)
       500 steps
 
-    Reference: Kolesnikov et al. 2020 (Big Transfer), section 3.3, which says 30, 60 and 90 % of the steps. The
+    Reference: Kolesnikov et al. 2020 (Big Transfer), which says 30, 60 and 90 % of the steps. The
       boundaries of the short run and the warm-ups are those of the authors' published code (google-research/
       big_transfer, bit_hyperrule.py), whose rate falls one step later than ours.
     """
@@ -87,8 +87,8 @@ def text_recipe(num_examples: int, *, learning_rate: float = 2e-5) -> ScheduleSe
       >>> print(text_recipe(2_490).length)
       20 epochs
 
-    Reference: Mosbach et al. 2021, section 6 (20 epochs, 2e-5, 10 %); Zhang et al. 2021, section 2, for what counts as
-      few (under 10,000 examples) and section 6 for longer training; Devlin et al. 2019, appendix A.3, for 3 epochs.
+    Reference: Mosbach et al. 2021, section 6 (20 epochs, 2e-5, 10 %); Zhang et al. 2021 for what counts as few (under
+      10,000 examples) and for longer training; Devlin et al. 2019, appendix A.3, for 3 epochs.
     """
     check_steps("num_examples", num_examples)
     check_range("learning_rate", learning_rate, 0.0, above=True)

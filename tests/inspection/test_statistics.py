@@ -11,7 +11,7 @@ from scipy import stats
 
 from kft import errors, inspection
 
-# Student 1908, table 1 (from Cushny & Peebles): hours of sleep gained with two drugs by ten patients.
+# Student 1908, section IX (from Cushny & Peebles): hours of sleep gained with two drugs by ten patients.
 SLEEP_1 = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
 SLEEP_2 = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
 

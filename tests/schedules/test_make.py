@@ -85,6 +85,17 @@ def test_epochs_without_their_number_of_steps_are_refused():
         schedules.make_schedule("cosine", learning_rate=1.0, total_steps=10, options={"decay_steps": "1 epoch"})
 
 
+def test_boundaries_within_the_warm_up_are_refused():
+    with pytest.raises(errors.InputError, match="with a warm-up of 10 steps"):
+        schedules.make_schedule(
+            "step", learning_rate=1.0, total_steps=20, warmup_steps=10, options={"boundaries": "5 steps,15"}
+        )
+
+
+def test_no_boundary_is_a_constant_rate():
+    assert float(make("step", boundaries=())(500)) == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize("total_steps, warmup_steps", [(10, 10), (10, -1), (0, 0)])
 def test_a_warm_up_longer_than_the_run_is_refused(total_steps, warmup_steps):
     with pytest.raises(errors.InputError, match="0 <= warmup_steps < total_steps"):
