@@ -16,6 +16,7 @@ from kft.run.config import LEAVES, ROOMS, RunConfig, from_flat
 from kft.run.setting import Leaf
 
 EXIT_INPUT_ERROR = 2
+EXIT_NON_FINITE = 3
 _HELP = ("-h", "-help", "--help", "--helpshort", "--helpfull")
 
 
@@ -102,7 +103,7 @@ def app_run(
       num_arguments: int >= 0, words of the command line that are no flags.
       argv: the command line, with the program's name first; `sys.argv` if None.
 
-    Returns: the exit code: 0, what main returns, or 2 for an InputError or a wrong flag.
+    Returns: the exit code: 0, what main returns, 2 for an InputError or a wrong flag, 3 for a NonFiniteError.
     """
     argv = list(sys.argv if argv is None else argv)
     flag_values = flags.FlagValues()
@@ -119,6 +120,9 @@ def app_run(
     except errors.InputError as error:
         print(f"{_program(argv)}: {error}", file=sys.stderr)
         return EXIT_INPUT_ERROR
+    except errors.NonFiniteError as error:
+        print(f"{_program(argv)}: {error}", file=sys.stderr)
+        return EXIT_NON_FINITE
 
 
 def _parse(flag_values: flags.FlagValues, argv: list[str], num_arguments: int) -> list[str]:

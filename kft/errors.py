@@ -12,6 +12,10 @@ class InputError(ValueError):
     """
 
 
+class NonFiniteError(ArithmeticError):
+    """A gradient was NaN or infinite; the step that it belongs to changed nothing, and the run ends there."""
+
+
 def unknown_name(what: str, got: str, expected: Iterable[str]) -> InputError:
     """The error for a name that is in no table, with the nearest name that is.
 

@@ -94,15 +94,24 @@ def prepare_folder(workdir: str | os.PathLike) -> pathlib.Path:
 
 
 class _Stopwatch(keras.callbacks.Callback):
-    """Seconds from the first batch read to the last update."""
+    """Seconds from the first batch read to the last update; without a hook at a step, which would make each one wait."""
 
     def on_train_begin(self, logs=None):
         self._began = time.perf_counter()
-        self.steps = 0
 
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps += 1
-        self.seconds = time.perf_counter() - self._began
+    def on_epoch_begin(self, epoch, logs=None):
+        self._updates = True
+
+    def on_test_begin(self, logs=None):
+        self._updates_end()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._updates_end()
+
+    def _updates_end(self):
+        if self._updates:
+            self.seconds = time.perf_counter() - self._began
+            self._updates = False
 
 
 def _keep_best(config: RunConfig, run: setup.Setup) -> training.KeepBest:
@@ -122,7 +131,7 @@ def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stop
     return {
         "best_epoch": None if keep.best_epoch is None else keep.best_epoch + 1,
         "epochs": len(model.history.epoch),
-        "steps": stopwatch.steps,
+        "steps": int(model.optimizer.iterations.numpy()),
         "train_seconds": stopwatch.seconds,
         "examples_per_second": len(model.history.epoch) * run.batches.num_examples / stopwatch.seconds,
         "peak_memory_bytes": _peak_memory_bytes(),

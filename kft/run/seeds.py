@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 from typing import Any
@@ -76,8 +77,13 @@ def compare(folder_a: str | os.PathLike, folder_b: str | os.PathLike, *, metric:
 def _intervals(metrics: list[dict[str, float] | None]) -> dict[str, Any] | None:
     if not metrics[0]:
         return None
-    values = {name: [run[name] for run in metrics] for name in metrics[0]}
-    return {name: dataclasses.asdict(inspection.mean_interval(v)) | {"values": v} for name, v in values.items()}
+    intervals = {}
+    for name in metrics[0]:
+        values = [run[name] for run in metrics]
+        finite = [value for value in values if math.isfinite(value)]
+        interval = dataclasses.asdict(inspection.mean_interval(finite)) if finite else {"mean": None}
+        intervals[name] = interval | {"values": values}
+    return intervals
 
 
 def _read_result(folder: pathlib.Path) -> dict[str, Any]:

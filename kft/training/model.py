@@ -10,6 +10,8 @@ from keras.src.models.functional import operation_fn
 from kft import errors, paths
 from kft.training import frozen, weighted
 
+NOT_FINITE = "kft: the gradient is not finite"
+
 
 class FineTuneModel(keras.Model):
     """A functional model that `fit`, `evaluate` and `predict` treat exactly.
@@ -80,12 +82,24 @@ class FineTuneModel(keras.Model):
     # What Keras calls.
 
     def fit(self, x=None, *args, **kwargs):
-        """As `keras.Model.fit`; a data set of `kft.data.batches` gives the order of each epoch by its number."""
+        """As `keras.Model.fit`; a data set of `kft.data.batches` gives the order of each epoch by its number.
+
+        Raises: NonFiniteError at the step whose gradient is NaN or infinite, with an optimizer of kft.
+        """
         from_epoch = getattr(x, "from_epoch", None)
         if from_epoch is not None:
             kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
             x = from_epoch(kwargs.get("initial_epoch", 0))
-        return super().fit(x, *args, **kwargs)
+        try:
+            return super().fit(x, *args, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            if NOT_FINITE not in str(error):
+                raise
+            raise errors.NonFiniteError(
+                f"Got a gradient that is not finite in step {int(self.optimizer.iterations.numpy()) + 1}. Expected "
+                "finite numbers. That step changed nothing. Look for such numbers in the data, or lower the "
+                "learning rate."
+            ) from None
 
     def make_train_function(self, force=False):
         trains = tuple(variable.path for variable in self.trainable_variables)
@@ -179,7 +193,8 @@ class FineTuneModel(keras.Model):
         pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
         gradients, variables = zip(*pairs, strict=True)
         if hasattr(self.optimizer, "apply_sums"):
-            self.optimizer.apply_sums(gradients, variables, weight_sum)
+            norm = self.optimizer.apply_sums(gradients, variables, weight_sum)
+            tf.debugging.check_numerics(norm, NOT_FINITE)
             return
         total = weight_sum
         if self.distribute_strategy.num_replicas_in_sync > 1:

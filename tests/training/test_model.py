@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from tests.training.models import crossentropy, examples, make_model, padded, values
 
-from kft import errors
+from kft import errors, optimizers
 
 
 def train(model, data, *, epochs=3, jit=False, metrics=("accuracy",), optimizer=None, **kwargs):
@@ -231,3 +231,20 @@ def test_a_clip_before_the_reduction_is_refused(mirrored_pair):
 def test_a_pattern_that_trains_nothing_is_refused():
     with pytest.raises(errors.InputError, match="'tail/.*'"):
         make_model().set_trainable(["tail/.*"])
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "xla"])
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_gradient_that_is_not_finite_ends_the_run_at_its_step(mirrored_pair, replicas, jit):
+    """One NaN among the features of the second batch: the weights are those after the first."""
+    x, y = examples(24)
+    model = make_model(mirrored_pair if replicas == 2 else None)
+    with model.distribute_strategy.scope():
+        optimizer = optimizers.make_optimizer("adam", learning_rate=0.1)
+    train(model, padded(x[:8], y[:8], 8), epochs=1, jit=jit, optimizer=optimizer)
+    before = values(model.weights)
+    x[3, 2] = np.nan
+    with pytest.raises(errors.NonFiniteError, match="step 2"):
+        model.fit(padded(x, y, 8), verbose=0)
+    for path, value in values(model.weights).items():
+        np.testing.assert_array_equal(value, before[path])
