@@ -7,7 +7,15 @@ from kft import duration, errors
 
 @pytest.mark.parametrize(
     ("text", "steps"),
-    [("7 steps", 7), ("2 epochs", 20), ("1 epoch", 10), ("0.5 epochs", 5), ("64 examples", 2), ("25 percent", 50), ("25%", 50)],
+    [
+        ("7 steps", 7),
+        ("2 epochs", 20),
+        ("1 epoch", 10),
+        ("0.5 epochs", 5),
+        ("64 examples", 2),
+        ("25 percent", 50),
+        ("25%", 50),
+    ],
 )
 def test_every_unit_becomes_steps(text, steps):
     length = duration.Duration.parse(text)

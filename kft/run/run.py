@@ -89,12 +89,14 @@ def prepare_folder(workdir: str | os.PathLike) -> pathlib.Path:
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "checkpoints").mkdir()
     except OSError as error:
-        raise errors.InputError(f"Got workdir={str(workdir)!r}, which cannot be made: {error}. Name another.") from error
+        raise errors.InputError(
+            f"Got workdir={str(workdir)!r}, which cannot be made: {error}. Name another."
+        ) from error
     return workdir
 
 
 class _Stopwatch(keras.callbacks.Callback):
-    """Seconds from the first batch read to the last update; without a hook at a step, which would make each one wait."""
+    """Seconds from the first batch read to the last update; a hook at each step would make each one wait."""
 
     def on_train_begin(self, logs=None):
         self._began = time.perf_counter()

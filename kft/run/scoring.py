@@ -54,7 +54,7 @@ def predictions(model, task, batches, source) -> Iterator[dict[str, Any]]:
 
 
 def write_eval_predictions(file: pathlib.Path, run: setup.Setup, batches, source: data.Source) -> None:
-    """Writes one line of JSON for each example: file, true label, prediction; `experiments.compare` pairs runs by it."""
+    """Writes a line of JSON for each example: file, truth and prediction; `experiments.compare` pairs runs by it."""
     with open(file, "w", encoding="utf-8") as stream:
         for label, row in zip(source.labels, predictions(run.model, run.task, batches, source), strict=True):
             stream.write(json.dumps({**row, "truth": source.label_names[label]}, ensure_ascii=False) + "\n")

@@ -34,9 +34,7 @@ def inference_operations(
         for node in model._nodes_by_depth[depth]:
             operation = node.operation
             weights = [weight for weight in getattr(operation, "weights", []) if id(weight) in parameters]
-            if node.is_input:
-                frozen = True
-            elif isinstance(operation, keras.layers.BatchNormalization) and freeze_batchnorm:
+            if node.is_input or (isinstance(operation, keras.layers.BatchNormalization) and freeze_batchnorm):
                 frozen = True
             elif weights:
                 frozen = not any(id(weight) in trained for weight in weights)

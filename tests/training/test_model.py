@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tests.training.models import crossentropy, examples, make_model, padded, values
 
 from kft import errors, optimizers
+from tests.training.models import crossentropy, examples, make_model, padded, values
 
 
 def train(model, data, *, epochs=3, jit=False, metrics=("accuracy",), optimizer=None, **kwargs):
@@ -51,9 +51,14 @@ def test_replicas_and_xla_change_nothing(one_device, mirrored_pair, replicas, ji
     for name, expected in one_device[0].items():
         np.testing.assert_allclose(history[name], expected, rtol=1e-5, err_msg=name)
     for path, expected in one_device[1].items():
-        np.testing.assert_allclose(model.distribute_strategy.experimental_local_results(
-            next(v for v in model.weights if v.path == path).value
-        )[0], expected, atol=1e-6, err_msg=path)
+        np.testing.assert_allclose(
+            model.distribute_strategy.experimental_local_results(
+                next(v for v in model.weights if v.path == path).value
+            )[0],
+            expected,
+            atol=1e-6,
+            err_msg=path,
+        )
 
 
 def test_padding_has_no_part_in_loss_gradient_and_metrics():
