@@ -26,9 +26,9 @@ def arrays(path: str, *, label_names: Sequence[str] | None = None) -> Source:
         hint = f"Did you mean {os.path.join(folder, near[0])!r}?" if near else "Correct the path."
         raise errors.InputError(f"Got {path!r}, which is not there. Expected an npz file. {hint}")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             content = {name: file[name] for name in ("x", "y", "label_names") if name in file}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise errors.InputError(
             f"Got {path!r}: {error}. Expected an npz file with arrays of numbers. "
             "Write it with np.savez(path, x=x, y=y)."

@@ -25,13 +25,15 @@ def image_encoder(*, image_size: tuple[int, int], channels: int = 3, augmentatio
 
     Args:
       image_size: (height, width) > 0, in pixels.
-      channels: 3, or 1 for grey. Grey images are repeated to 3, colour is weighted to 1, alpha is dropped.
+      channels: 3, or 1 for grey. Grey images are repeated to 3, alpha is dropped; colour becomes grey by
+        0.299 red + 0.587 green + 0.114 blue.
       augmentation: comma-separated subset of kft.data.augment.AUGMENTATIONS. A random crop is drawn before the image
         is turned.
 
     Returns: encode(raw, seed), with raw as in kft.data.Source and seed (2,) int64; (height, width, channels) float32
       with values 0 to 255, not rounded after resizing.
     Raises: InputError if an argument is out of range.
+    Reference: ITU-R BT.601 for grey.
     """
     height, width = image_size
     if height < 1 or width < 1:
@@ -46,9 +48,11 @@ def image_encoder(*, image_size: tuple[int, int], channels: int = 3, augmentatio
         if "orientation" in raw:
             wanted = tf.where(raw["orientation"] > 4, wanted[::-1], wanted)
         if "image" in raw:
-            image = _resize(_with_channels(_crop(raw["image"], crop_seed), channels), wanted)
+            image = _colours(_resize(_crop(raw["image"], crop_seed), wanted))
         else:
-            image = _decode(raw, wanted, channels, crop_seed)
+            image = _decode(raw, wanted, crop_seed)
+        if channels == 1:
+            image = tf.tensordot(image, tf.constant([[0.299], [0.587], [0.114]]), 1)
         if "orientation" in raw:
             image = turn(image, raw["orientation"])
         if "flip" in operations:
@@ -80,8 +84,8 @@ def turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation > 1, turned, lambda: image)
 
 
-def _decode(raw, wanted, channels, crop_seed) -> tf.Tensor:
-    """A file, or a random box of it if there is a seed, resized: (*wanted, channels) float32."""
+def _decode(raw, wanted, crop_seed) -> tf.Tensor:
+    """A file, or a random box of it if there is a seed, resized: (*wanted, 3) float32."""
     contents, header = raw["image_bytes"], raw["image_header"]
     size = header[:2]
     if crop_seed is not None:
@@ -89,12 +93,12 @@ def _decode(raw, wanted, channels, crop_seed) -> tf.Tensor:
 
     def jpeg(ratio: int) -> tf.Tensor:
         if crop_seed is None:
-            return tf.io.decode_jpeg(contents, channels=channels, ratio=ratio)
-        window = tf.concat([begin // ratio, tf.maximum(size // ratio, 1)], 0)
-        return tf.io.decode_and_crop_jpeg(contents, window, channels=channels, ratio=ratio)
+            return tf.io.decode_jpeg(contents, channels=3, ratio=ratio)
+        first, end = begin // ratio, (begin + size) // ratio
+        return tf.io.decode_and_crop_jpeg(contents, tf.concat([first, end - first], 0), channels=3, ratio=ratio)
 
     def other() -> tf.Tensor:
-        image = _with_channels(tf.io.decode_image(contents, expand_animations=False), channels)
+        image = tf.io.decode_image(contents, expand_animations=False)
         return image if crop_seed is None else augment.slice_box(image, begin, size)
 
     times = tf.reduce_min(size // wanted)
@@ -106,18 +110,16 @@ def _decode(raw, wanted, channels, crop_seed) -> tf.Tensor:
             lambda: _bilinear(jpeg(2), wanted),
             lambda: _bilinear(jpeg(4), wanted),
             lambda: _resize(jpeg(8), wanted),
-            lambda: _resize(other(), wanted),
+            lambda: _colours(_resize(other(), wanted)),
         ],
     )
 
 
-def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Grey, grey with alpha, colour or colour with alpha -> the number of channels asked for."""
-    if image.shape[-1] == channels:
+def _colours(image: tf.Tensor) -> tf.Tensor:
+    """Grey, grey with alpha, colour or colour with alpha -> red, green and blue."""
+    if image.shape[-1] == 3:
         return image
-    image = tf.gather(image, tf.where(tf.shape(image)[-1] >= 3, [0, 1, 2], [0, 0, 0]), axis=-1)
-    image.set_shape((None, None, 3))
-    return image if channels == 3 else tf.image.rgb_to_grayscale(image)
+    return tf.gather(image, tf.where(tf.shape(image)[-1] >= 3, [0, 1, 2], [0, 0, 0]), axis=-1)
 
 
 def _crop(image, crop_seed):

@@ -53,6 +53,7 @@ def inspect(path: str, content: bytes, header: Header) -> Finding | None:
       header: of the file, as it was read when the source was made.
     """
     import tensorflow as tf
+    from PIL import Image
 
     if not content:
         return Finding("zero bytes", path, "Got an empty file. Expected an image.", "Copy it again, or remove it.")
@@ -66,7 +67,11 @@ def inspect(path: str, content: bytes, header: Header) -> Finding | None:
             wanted = header[:2]
     except (tf.errors.OpError, ValueError):
         return _diagnose(path, content)
-    return None if tuple(shape[:2]) == wanted else _diagnose(path, content)
+    if tuple(shape[:2]) != wanted:
+        return _diagnose(path, content)
+    if content.startswith(b"BM") and Image.open(io.BytesIO(content)).mode == "P":
+        return _diagnose(path, content)  # TensorFlow takes the numbers of the palette's colours for grey
+    return None
 
 
 def _diagnose(path: str, content: bytes) -> Finding:
@@ -86,9 +91,9 @@ def _diagnose(path: str, content: bytes) -> Finding:
         reason = f"Got a file that starts with {content[:16]!r}. {whole}"
         return Finding("not an image", path, reason, "Remove it, or convert what it is.")
     except Exception as error:  # of many kinds; the text is what helps
-        kind = "truncated" if "truncated" in str(error) else "corrupt"
+        kind = "truncated" if "truncated" in str(error).lower() else "corrupt"
         return Finding(
             kind, path, f"Got an image that does not decode: {error}. {whole}", "Copy it again, or remove it."
         )
-    reason = f"Got a {image.format} of mode {image.mode} that TensorFlow does not decode. {whole}"
+    reason = f"Got a {image.format} of mode {image.mode} that TensorFlow does not decode, or not to its end. {whole}"
     return Finding("not decodable", path, reason, "Convert it to JPEG or PNG.")

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from kft import errors
+from kft.data.check import check
 from kft.data.source import Source, fingerprint, subset
 
 
@@ -37,7 +38,8 @@ def split(source: Source, *, fraction: float = 0.2) -> tuple[Source, Source]:
         if lost:
             raise errors.InputError(
                 f"Got no example of {', '.join(map(repr, lost))} in {side.name}. Expected every class on both sides. "
-                "Add examples of it, or give evaluation data of your own (--eval_data)."
+                "Add examples of it, or give evaluation data of your own (--eval_data). What else is in the data:\n"
+                + check(source).text()
             )
     return sides[0], sides[1]
 
