@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from kft.optimizers.base import Optimizer, check_range
+from kft.optimizers.means import approach
 
 
 class Moments(Optimizer):
@@ -25,21 +26,18 @@ class Moments(Optimizer):
         return {"learning_rate": learning_rate * root / mean, "epsilon": self.epsilon * root}
 
     def update(self, w, g, slot, c):
-        tf.raw_ops.ResourceApplyAdam(var=w.handle, **self.kernel_arguments(w, g, slot, c))
-
-    def kernel_arguments(self, w, g, slot, c):
-        """What the fused kernels take. Their own correction is off: c holds it, for this variable's step."""
-        return {
-            "m": slot["m"].handle,
-            "v": slot["v"].handle,
-            "beta1_power": tf.zeros([], w.dtype),
-            "beta2_power": tf.zeros([], w.dtype),
-            "lr": c["learning_rate"],
-            "beta1": tf.constant(single(self.beta_1), w.dtype),
-            "beta2": tf.constant(single(self.beta_2), w.dtype),
-            "epsilon": c["epsilon"],
-            "grad": g,
-        }
+        tf.raw_ops.ResourceApplyAdam(
+            var=w.handle,
+            m=slot["m"].handle,
+            v=slot["v"].handle,
+            beta1_power=tf.zeros([], w.dtype),  # the kernel's own correction, off: c has it for this variable's step
+            beta2_power=tf.zeros([], w.dtype),
+            lr=c["learning_rate"],
+            beta1=tf.constant(single(self.beta_1), w.dtype),
+            beta2=tf.constant(single(self.beta_2), w.dtype),
+            epsilon=c["epsilon"],
+            grad=g,
+        )
 
     def get_config(self):
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
@@ -103,8 +101,11 @@ class Adam(Moments):
         if not self.amsgrad:
             super().update(w, g, slot, c)
             return
-        arguments = self.kernel_arguments(w, g, slot, c)
-        tf.raw_ops.ResourceApplyAdamWithAmsgrad(var=w.handle, vhat=slot["v_max"].handle, **arguments)
+        approach(slot["m"], g, single(self.beta_1))
+        approach(slot["v"], tf.square(g), single(self.beta_2))
+        slot["v_max"].assign(tf.maximum(slot["v_max"], slot["v"]))
+        step = slot["m"] / (tf.sqrt(slot["v_max"]) + c["epsilon"])
+        tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=c["learning_rate"], delta=step)
 
     def get_config(self):
         return {**super().get_config(), "bias_correction": self.bias_correction, "amsgrad": self.amsgrad}

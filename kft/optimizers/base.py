@@ -103,6 +103,11 @@ class Optimizer(keras.optimizers.Optimizer):
         self.l1, self.l2 = slots_lib.penalty_rules("l1", l1), slots_lib.penalty_rules("l2", l2)
         self.decay_to_start = tuple(decay_to_start)
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # So that Keras can load a model that was saved with the rule, as "kft>Adam".
+        keras.saving.register_keras_serializable(package=cls.__module__.partition(".")[0])(cls)
+
     def slots(self) -> dict[str, float]:
         """Name -> initial value of what the rule remembers for each variable; "variable": the variable's own."""
         return {}

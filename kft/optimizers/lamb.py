@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from kft.optimizers.adam import Moments, single
-from kft.optimizers.rmsprop import approach
+from kft.optimizers.means import approach
 
 
 class LAMB(Moments):

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from kft.optimizers.base import Optimizer, check_range
+from kft.optimizers.means import approach
 
 
 class RMSProp(Optimizer):
@@ -63,9 +64,3 @@ class RMSProp(Optimizer):
             "epsilon": self.epsilon,
             "centered": self.centered,
         }
-
-
-def approach(mean, value, decay):
-    """mean = decay * mean + (1 - decay) * value, in place."""
-    share = tf.constant(1.0 - decay, mean.dtype)
-    tf.raw_ops.ResourceApplyGradientDescent(var=mean.handle, alpha=share, delta=mean - value)

@@ -35,8 +35,8 @@ class SAM(Wrapper):
       **settings: see `Optimizer`.
     Shapes: old has the shape and dtype of w; besides the slots of the rule.
     Raises: InputError if an argument is out of range, or in a train step without the first gradient.
-    Reference: Foret et al. 2021, algorithm 1 and eq. 3. Differs: the norm is that of the gradient over all replicas, not
-      of each replica's part (m-sharpness), so that the result does not depend on their number.
+    Reference: Foret et al. 2021, algorithm 1 and eq. 3. Differs: the norm is that of the gradient over all replicas,
+      not of each replica's part (m-sharpness), so that the result does not depend on their number.
     """
 
     needs_ascend = True
