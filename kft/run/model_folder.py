@@ -5,7 +5,7 @@ import json
 import pathlib
 
 from kft import errors, models, tasks, training
-from kft.run import config_text, setup
+from kft.run import config_text, names, setup
 from kft.run.config import RunConfig
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
@@ -33,6 +33,7 @@ def save_model(folder: pathlib.Path, model: training.FineTuneModel, config: RunC
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+@names.counted_anew()
 def load_model(workdir: str | pathlib.Path) -> KeptModel:
     """Loads the kept model of a run folder, compiled for `evaluate` and `predict`.
 
@@ -55,6 +56,8 @@ def load_model(workdir: str | pathlib.Path) -> KeptModel:
         sha256 = description["weights_sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise errors.InputError(f"Got {str(file)!r}, which cannot be read: {error}. Use an intact copy.") from error
+    if not (folder / WEIGHTS).is_file():
+        raise errors.InputError(f"Got {str(folder)!r} without {WEIGHTS}. Expected it there. Use an intact copy.")
     task = setup.make_task(config, label_names)
     backbone = setup.make_backbone(config, weights="none")
     model = training.build_model(backbone, task, batchnorm=config.models.batchnorm)

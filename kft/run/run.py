@@ -15,11 +15,12 @@ import tensorflow as tf
 
 import kft
 from kft import errors, inspection, training
-from kft.run import config_text, description, model_folder, scoring, setup
+from kft.run import config_text, description, model_folder, names, scoring, setup
 from kft.run.config import RunConfig, flat
 from kft.run.validation import validate
 
 
+@names.counted_anew()
 def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose: int = 1) -> dict[str, Any]:
     """Trains a model, keeps the best or last one, scores it and writes the run folder.
 
@@ -40,6 +41,8 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     keras.utils.set_random_seed(config.run.seed)
     sources = setup.load_sources(config)
     run = setup.make_setup(config, sources.train)
+    keep, stopwatch = _keep_best(config, run), _Stopwatch()
+    (workdir / "checkpoints").mkdir(exist_ok=True)
     _write_text(workdir / "config.json", config_text.to_json(config))
     _write_text(workdir / "run.flags", config_text.to_flags(config))
     batches = setup.make_batches(config, run.backbone)
@@ -47,7 +50,6 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     if verbose:
         print(description.summary(config, sources, run), flush=True)
 
-    keep, stopwatch = _keep_best(config, run), _Stopwatch()
     training.fine_tune(
         run.model,
         run.batches,
@@ -76,18 +78,19 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
 def prepare_folder(workdir: str | os.PathLike) -> pathlib.Path:
     """Makes a run folder.
 
+    Folders without files in them, which a run leaves that was refused before its first step, are nothing.
+
     Raises: InputError if there is something in it: nothing that was saved is ever overwritten.
     """
     if not str(workdir):
         raise errors.InputError("Got no workdir. Expected a folder for the run. Give --workdir=DIR.")
     workdir = pathlib.Path(workdir)
-    if workdir.is_dir() and any(workdir.iterdir()):
+    if workdir.is_dir() and any(not path.is_dir() for path in workdir.rglob("*")):
         raise errors.InputError(
             f"Got workdir={str(workdir)!r}, which is not empty. Expected a new or empty folder. Name another."
         )
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "checkpoints").mkdir()
     except OSError as error:
         raise errors.InputError(
             f"Got workdir={str(workdir)!r}, which cannot be made: {error}. Name another."
@@ -118,6 +121,10 @@ class _Stopwatch(keras.callbacks.Callback):
 
 def _keep_best(config: RunConfig, run: setup.Setup) -> training.KeepBest:
     monitor = config.run.monitor or run.task.monitor
+    logs = ["loss", *(metric.name for metric in run.task.metrics())]
+    logs += [f"val_{name}" for name in logs]
+    if monitor not in logs:
+        raise errors.unknown_name("monitor", monitor, logs)
     loses = monitor.endswith("loss") or (monitor == run.task.monitor and run.task.monitor_mode == "min")
     return training.KeepBest(
         monitor,

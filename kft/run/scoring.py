@@ -1,13 +1,17 @@
 """Using a kept model: scores on labelled data, predictions on any."""
 
+import dataclasses
 import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kft import data
+from kft import data, errors
 from kft.run import model_folder, setup
+
+# What the pre-flight asks of data to learn from; data to score may be one example of one class.
+ONLY_FOR_TRAINING = ("too few examples", "too few classes", "class without examples")
 
 
 def evaluate(workdir: str | os.PathLike, spec: str) -> dict[str, float]:
@@ -18,10 +22,19 @@ def evaluate(workdir: str | os.PathLike, spec: str) -> dict[str, float]:
       spec: data with labels, such as "folder:DIR".
 
     Returns: loss and metrics, as `result.json` has them.
+    Raises: InputError for data that cannot be used, or has classes that the model does not know.
     """
     kept = model_folder.load_model(workdir)
     source = data.load(spec, label_names=kept.task.label_names)
-    data.check(source).raise_if_bad()
+    unknown = source.label_names[len(kept.task.label_names) :]
+    if unknown:
+        raise errors.InputError(
+            f"Got {spec!r} with the classes {', '.join(map(repr, unknown))}. Expected some of the model's: "
+            f"{', '.join(map(repr, kept.task.label_names))}. Remove or rename their folders."
+        )
+    report = data.check(source)
+    problems = tuple(finding for finding in report.problems if finding.kind not in ONLY_FOR_TRAINING)
+    dataclasses.replace(report, problems=problems).raise_if_bad()
     return score(kept.model, setup.make_batches(kept.config, kept.backbone)(source))
 
 

@@ -46,7 +46,7 @@ def compare(folder_a: str | os.PathLike, folder_b: str | os.PathLike, *, metric:
 
     Args:
       folder_a, folder_b: run folders of the same kind and the same evaluation data.
-      metric: of `metrics`, for several seeds.
+      metric: of `metrics`, for several seeds; single runs are compared by what they got right.
 
     Raises: InputError for a folder without a result, or two that have nothing in common.
     """
@@ -54,6 +54,9 @@ def compare(folder_a: str | os.PathLike, folder_b: str | os.PathLike, *, metric:
     names = str(folder_a), str(folder_b)
     results = [_read_result(folder) for folder in folders]
     if all("runs" in result for result in results):
+        for metrics in results[0]["runs"][0]["metrics"], results[1]["runs"][0]["metrics"]:
+            if metric not in metrics:
+                raise errors.unknown_name("metric", metric, metrics)
         values = [{run["seed"]: run["metrics"][metric] for run in result["runs"]} for result in results]
         first, second = _common(values, names, "seed")
         comparison = inspection.compare_seeds(first, second)
@@ -95,10 +98,13 @@ def _read_result(folder: pathlib.Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def _read_correct(file: pathlib.Path) -> dict[str, bool]:
-    """Whether each example was right, by what it is called without the folders above its class."""
+def _read_correct(file: pathlib.Path) -> dict[tuple[str, str], bool]:
+    """Whether each example was right, by its true label and its file, seen from the folder that holds all of them."""
+    if not file.is_file():
+        raise errors.InputError(f"Got no {str(file)!r}. Expected the folder of a finished run. Name another.")
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    return {"/".join(pathlib.PurePath(row["file"]).parts[-2:]): row["label"] == row["truth"] for row in rows}
+    top = os.path.commonpath([os.path.dirname(row["file"]) for row in rows])
+    return {(row["truth"], os.path.relpath(row["file"], top)): row["label"] == row["truth"] for row in rows}
 
 
 def _common(parts: list[dict[Any, Any]], names: tuple[str, str], what: str) -> tuple[list, list]:
