@@ -41,22 +41,25 @@ def batches(
 
     Shapes: (x, y, weight): x (global_batch_size, ...) in whatever structure preprocess gives; y (global_batch_size,)
       int64, -1 where the source has no labels; weight (global_batch_size,) float32, 1 or 0.
-    Returns: a data set of known cardinality, not sharded by workers, with four attributes more: `steps_per_epoch`,
-      `num_examples`, `global_batch_size`, and `from_epoch(first_epoch)`: an endless data set of the epochs from there
-      on, which reads ahead over their ends.
+    Returns: a data set of known cardinality, not sharded by workers, with attributes more: `steps_per_epoch`,
+      `num_examples`, `global_batch_size`; `from_epoch(first_epoch)`: an endless data set of the epochs from there on,
+      which reads ahead over their ends; `examples(indices, epoch)`: whole batches of these examples in this order, as
+      they are in that epoch; and `source`, `encode`, `seed` and `shuffle` as given.
     Raises: InputError for an empty source, for labels that cannot be used, and for arguments out of range.
     """
     import tensorflow as tf
 
     _check(source, global_batch_size, seed)
 
-    def plan(epoch: np.ndarray):
-        order = epoch_order(source.num_examples, seed=seed, epoch=int(epoch), shuffle=shuffle)
+    def rows(order: np.ndarray, epoch: int):
         indices, weights = pad(order, global_batch_size)
-        keys = np.full_like(indices, epoch_key(seed=seed, epoch=int(epoch)))
+        keys = np.full_like(indices, epoch_key(seed=seed, epoch=epoch))
         return indices, np.stack([keys, indices], 1), source.labels[indices], weights
 
-    def examples(epoch):
+    def plan(epoch: np.ndarray):
+        return rows(epoch_order(source.num_examples, seed=seed, epoch=int(epoch), shuffle=shuffle), int(epoch))
+
+    def rows_of(epoch):
         columns = tf.numpy_function(plan, [epoch], (tf.int64, tf.int64, tf.int64, tf.float32))
         for column, shape in zip(columns, ((None,), (None, 2), (None,), (None,)), strict=True):
             column.set_shape(shape)
@@ -65,8 +68,7 @@ def batches(
     def example(index, example_seed, label, weight):
         return encode(source.load(index), example_seed), label, weight
 
-    def of(epochs):
-        dataset = epochs.flat_map(examples)
+    def of(dataset):
         dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         dataset = dataset.batch(global_batch_size, drop_remainder=True)
         dataset = dataset.map(lambda x, y, weight: (preprocess(x), y, weight))
@@ -79,11 +81,13 @@ def batches(
         lambda _: tf.ensure_shape(tf.numpy_function(lambda: np.int64(next(iterators)), [], tf.int64), ())
     )
     steps_per_epoch = -(-source.num_examples // global_batch_size)
-    dataset = of(each_time_the_next).apply(tf.data.experimental.assert_cardinality(steps_per_epoch))
+    dataset = of(each_time_the_next.flat_map(rows_of)).apply(tf.data.experimental.assert_cardinality(steps_per_epoch))
     dataset.steps_per_epoch = steps_per_epoch
     dataset.num_examples = source.num_examples
     dataset.global_batch_size = global_batch_size
-    dataset.from_epoch = lambda first_epoch: of(tf.data.Dataset.counter(first_epoch))
+    dataset.source, dataset.encode, dataset.seed, dataset.shuffle = source, encode, seed, shuffle
+    dataset.from_epoch = lambda first_epoch: of(tf.data.Dataset.counter(first_epoch).flat_map(rows_of))
+    dataset.examples = lambda indices, epoch: of(tf.data.Dataset.from_tensor_slices(rows(indices, epoch)))
     return dataset
 
 
