@@ -43,8 +43,8 @@ def batches(
       int64, -1 where the source has no labels; weight (global_batch_size,) float32, 1 or 0.
     Returns: a data set of known cardinality, not sharded by workers, with attributes more: `steps_per_epoch`,
       `num_examples`, `global_batch_size`; `from_epoch(first_epoch)`: an endless data set of the epochs from there on,
-      which reads ahead over their ends; `examples(indices, epoch)`: whole batches of these examples in this order, as
-      they are in that epoch; and `source`, `encode`, `seed` and `shuffle` as given.
+      which reads ahead over their ends; `examples([(indices, epoch), ...])`: these examples in this order, as they are
+      in that epoch, each part padded to whole batches; and `source`, `encode`, `seed` and `shuffle` as given.
     Raises: InputError for an empty source, for labels that cannot be used, and for arguments out of range.
     """
     import tensorflow as tf
@@ -87,7 +87,9 @@ def batches(
     dataset.global_batch_size = global_batch_size
     dataset.source, dataset.encode, dataset.seed, dataset.shuffle = source, encode, seed, shuffle
     dataset.from_epoch = lambda first_epoch: of(tf.data.Dataset.counter(first_epoch).flat_map(rows_of))
-    dataset.examples = lambda indices, epoch: of(tf.data.Dataset.from_tensor_slices(rows(indices, epoch)))
+    dataset.examples = lambda parts: of(
+        tf.data.Dataset.from_tensor_slices(tuple(map(np.concatenate, zip(*(rows(*part) for part in parts), strict=True))))
+    )
     return dataset
 
 

@@ -48,6 +48,7 @@ class FineTuneModel(keras.Model):
         self.parameters = tuple(self.trainable_variables)
         self._inference: frozenset[int] = frozenset()
         self._traced_for: tuple[str, ...] | None = None
+        self._entry: str | None = None
         self._jitted: list[Any] = []
 
     def set_trainable(self, patterns: Sequence[str]) -> None:
@@ -64,6 +65,21 @@ class FineTuneModel(keras.Model):
         for variable in self.parameters:
             variable.trainable = variable.path in chosen
 
+    def inference_operations(self) -> frozenset[int]:
+        """The operations that run in inference mode with what trains now, by `id`."""
+        return frozen.inference_operations(
+            self, self.trainable_variables, parameters=self.parameters, freeze_batchnorm=self.batchnorm == "frozen"
+        )
+
+    def set_entry(self, name: str, suffix: Callable[..., Any]) -> None:
+        """Lets batches {name: values} enter the graph above its inputs; all others enter as ever.
+
+        Args:
+          name: says at which cut; another one for each.
+          suffix: function (values, training=...) -> the model's outputs.
+        """
+        self._entry, self._suffix = name, suffix
+
     @property
     def num_compilations(self) -> int:
         """How often XLA compiled a train, test or predict function so far, where shapes are static."""
@@ -78,6 +94,11 @@ class FineTuneModel(keras.Model):
         inputs = self._standardize_inputs(inputs)
         outputs = self._run_through_graph(inputs, operation_fn=operation)
         return outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
+
+    def _forward(self, x: Any, training: bool) -> Any:
+        if isinstance(x, dict) and self._entry in x:
+            return self._suffix(x[self._entry], training=training)
+        return self(x, training=training)
 
     # What Keras calls.
 
@@ -112,9 +133,7 @@ class FineTuneModel(keras.Model):
             if not self.optimizer.built:
                 self.optimizer.build(variables)
         self._check_optimizer()
-        self._inference = frozen.inference_operations(
-            self, variables, parameters=self.parameters, freeze_batchnorm=self.batchnorm == "frozen"
-        )
+        self._inference = self.inference_operations()
         self._traced_for = trains
         forward_backward = self._maybe_jit(self._forward_backward(variables))
 
@@ -124,14 +143,21 @@ class FineTuneModel(keras.Model):
             self._apply(gradients, variables, weight_sum)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
 
-        self.train_function = self._make_step_function(step)
+        run, traced = self._make_step_function(step), [variable.trainable for variable in self.parameters]
+
+        def train_function(iterator):
+            if traced != [variable.trainable for variable in self.parameters]:
+                raise self._drift(traced)
+            return run(iterator)
+
+        self.train_function = train_function
 
     def make_test_function(self, force=False):
         if self.test_function is not None and not force:
             return
 
         def forward(x, y, weight):
-            y_pred = self(x, training=False)
+            y_pred = self._forward(x, training=False)
             return *self._loss_sums(y, y_pred, weight), y_pred
 
         forward = self._maybe_jit(forward)
@@ -146,7 +172,7 @@ class FineTuneModel(keras.Model):
     def make_predict_function(self, force=False):
         if self.predict_function is not None and not force:
             return
-        forward = self._maybe_jit(lambda x: self(x, training=False))
+        forward = self._maybe_jit(lambda x: self._forward(x, training=False))
 
         def step(data):
             x, _, weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -176,7 +202,7 @@ class FineTuneModel(keras.Model):
         def forward_backward(x, y, weight):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(values)
-                y_pred = self(x, training=True)
+                y_pred = self._forward(x, training=True)
                 loss_sum, weight_sum = self._loss_sums(y, y_pred, weight)
             return tape.gradient(loss_sum, values), loss_sum, weight_sum, y_pred
 
@@ -251,6 +277,14 @@ class FineTuneModel(keras.Model):
         jitted = _graph(function, jit_compile=True)
         self._jitted.append(jitted)
         return jitted
+
+    def _drift(self, traced: Sequence[bool]) -> errors.InputError:
+        drifted = [v.path for v, trained in zip(self.parameters, traced, strict=True) if v.trainable != trained]
+        return errors.InputError(
+            f"Got another `trainable` for {', '.join(map(repr, drifted[:5]))} ({len(drifted)} in all) in the middle of a "
+            "`fit`, which goes on to train what it began with. Expected no change until its end. Use phases of "
+            "`fine_tune`, or kft.trainable.TrainableCallback."
+        )
 
     def _check_optimizer(self) -> None:
         if self.steps_per_execution != 1:

@@ -1,11 +1,13 @@
 """A training through its phases."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 
 from kft import errors, schedules, trainable
+from kft.training import activation_store, frozen_prefix
 from kft.training import model as model_module
 
 
@@ -18,6 +20,10 @@ def fine_tune(
     validation_data: Any = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
+    cache: str = "off",
+    cache_budget: int = 0,
+    cache_views: int = 0,
+    cache_folder: str | os.PathLike | None = None,
 ) -> keras.callbacks.History:
     """Trains a compiled model phase by phase.
 
@@ -33,9 +39,15 @@ def fine_tune(
       validation_data: as of `fit`.
       callbacks: as of `fit`.
       verbose: as of `fit`.
+      cache: "exact" or "fast" run what is frozen once in each phase and train the rest on what it gave; see
+        `kft.training.FrozenPrefix`. "off" computes it in every step.
+      cache_budget: bytes of memory for what is stored; 0 for a third of what is free. What does not fit goes to disk.
+      cache_views: with random augmentation, how many augmented views of each example are stored; epoch e sees view
+        e % cache_views.
+      cache_folder: for what goes to disk; None for a temporary folder.
 
-    Returns: the history of all epochs.
-    Raises: InputError for phases that do not fit the model or the length.
+    Returns: the history of all epochs; its `cache` lists what was stored and why.
+    Raises: InputError for phases that do not fit the model or the length, and for a cache with random augmentation.
     """
     if isinstance(schedule, str):
         schedule = trainable.make_trainable_schedule(schedule, model.blocks)
@@ -53,19 +65,26 @@ def fine_tune(
         steps=data.steps_per_epoch,
         model=model,
     )
-    shared.begin()
-    for first, end, phase in phases:
-        model.set_trainable(phase.trainable)
-        model.fit(
-            data,
-            initial_epoch=first,
-            epochs=end,
-            validation_data=validation_data,
-            callbacks=shared,
-            verbose=verbose,
-        )
-        if model.stop_training:
-            break
+    storage = activation_store.Storage(cache_budget, cache_folder)
+    with storage.closing():
+        prefix = None
+        if cache != "off":
+            report = print if verbose else lambda _: None
+            prefix = frozen_prefix.FrozenPrefix(
+                model, phases, mode=cache, views=cache_views, storage=storage, report=report
+            )
+        shared.begin()
+        for number, (first, end, phase) in enumerate(phases):
+            model.set_trainable(phase.trainable)
+            inputs = prefix.begin(number, data, validation_data) if prefix else (data, validation_data)
+            model.fit(
+                inputs[0], initial_epoch=first, epochs=end, validation_data=inputs[1], callbacks=shared, verbose=verbose
+            )
+            if prefix:
+                prefix.end(number)
+            if model.stop_training:
+                break
+    model.history.cache = prefix.decisions if prefix else []
     shared.end()
     return model.history
 

@@ -1,0 +1,143 @@
+"""Rows of activations, in memory or on disk, within a budget."""
+
+import contextlib
+import math
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import ml_dtypes
+import numpy as np
+
+DISK_MARGIN = 1.1
+REDUCED = {"float32": np.dtype(ml_dtypes.bfloat16)}
+
+
+class MemoryRows:
+    """Rows in memory."""
+
+    place = "memory"
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
+        self.shape, self.dtype = shape, dtype
+        self._array = np.empty(shape, dtype)
+
+    def write(self, start: int, rows: np.ndarray) -> None:
+        """Puts rows in the place of those from `start` on."""
+        self._array[start : start + len(rows)] = rows
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """A copy of the rows at these indices, in their order."""
+        return self._array.take(indices, 0)
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        self._array = None
+
+
+class DiskRows:
+    """Rows in a file, which is gone when it is closed.
+
+    Written in order and read by row. Differs from a mapped file, whose pages count as memory of the process: only
+    the rows of one batch are ever in it.
+    """
+
+    place = "disk"
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, folder: pathlib.Path):
+        self.shape, self.dtype = shape, dtype
+        self._row_bytes = math.prod(shape[1:]) * dtype.itemsize
+        self._file, name = tempfile.mkstemp(prefix="activations.", dir=folder)
+        os.unlink(name)  # so that nothing is left behind, however the run ends
+
+    def write(self, start: int, rows: np.ndarray) -> None:
+        """Puts rows in the place of those from `start` on."""
+        data = memoryview(np.ascontiguousarray(rows, self.dtype).view(np.uint8).reshape(-1))
+        position = start * self._row_bytes
+        while data:
+            written = os.pwrite(self._file, data, position)
+            data, position = data[written:], position + written
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """The rows at these indices, in their order."""
+        rows = np.empty((len(indices), self._row_bytes), np.uint8)
+        for row, index in zip(rows, indices, strict=True):
+            read = 0
+            while read < self._row_bytes:
+                count = os.preadv(self._file, [memoryview(row)[read:]], int(index) * self._row_bytes + read)
+                if count == 0:
+                    raise OSError(f"Got {read} bytes of row {index} of stored activations. Expected {self._row_bytes}.")
+                read += count
+        return rows.view(self.dtype).reshape(len(indices), *self.shape[1:])
+
+    def close(self) -> None:
+        """Gives the disk space back."""
+        os.close(self._file)
+
+
+class Storage:
+    """Makes rows in memory while they fit the budget, then on disk while they fit there.
+
+    Args:
+      budget: bytes of memory for all rows together; 0 for a third of what is free now.
+      folder: for the files; None for a temporary folder.
+    """
+
+    def __init__(self, budget: int = 0, folder: str | os.PathLike | None = None):
+        self.budget = budget or free_memory() // 3
+        self._folder = pathlib.Path(folder or tempfile.gettempdir())
+        self._rows: list[MemoryRows | DiskRows] = []
+
+    @property
+    def in_memory(self) -> int:
+        """Bytes of the rows that are in memory now."""
+        return sum(size_of(rows.shape, rows.dtype) for rows in self._rows if rows.place == "memory")
+
+    def place_for(self, size: int) -> str | None:
+        """Where `size` bytes more would go: "memory", "disk", or None where there is no room."""
+        if self.in_memory + size <= self.budget:
+            return "memory"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return "disk" if size * DISK_MARGIN <= shutil.disk_usage(self._folder).free else None
+
+    def make(self, shape: tuple[int, ...], dtype: np.dtype, place: str) -> MemoryRows | DiskRows:
+        """Rows of a shape, in a place that `place_for` gave."""
+        rows = MemoryRows(shape, dtype) if place == "memory" else DiskRows(shape, dtype, self._folder)
+        self._rows.append(rows)
+        return rows
+
+    def free(self, rows: MemoryRows | DiskRows) -> None:
+        """Gives the room of rows back."""
+        self._rows.remove(rows)
+        rows.close()
+
+    @contextlib.contextmanager
+    def closing(self) -> Iterator["Storage"]:
+        """Gives everything back at its end."""
+        try:
+            yield self
+        finally:
+            for rows in list(self._rows):
+                self.free(rows)
+
+
+def size_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Bytes of an array."""
+    return math.prod(shape) * dtype.itemsize
+
+
+def free_memory() -> int:
+    """Bytes of memory that may still be used, by this machine's count and by the container's limit."""
+    free = []
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = pathlib.Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free.append(int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) * 1024)
+    with contextlib.suppress(OSError, ValueError):
+        limit = pathlib.Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")
+        used = pathlib.Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii")
+        free.append(max(int(limit) - int(used), 0))
+    if not free:
+        free.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    return min(free)
