@@ -7,8 +7,8 @@ from kft import errors
 AUGMENTATIONS = ("none", "flip", "crop")
 AREA_RANGE = (0.35, 1.0)
 ASPECT_RANGE = (3 / 4, 4 / 3)
-# Each operation draws from its own branch of the example's seed, so that adding one changes no other.
-_FLIP, _CROP = 1, 2
+# What each operation adds to the example's seed, so that it draws numbers of its own, and adding one changes no other.
+_FLIP, _CROP = (1, 0), (2, 0)
 
 
 def parse(text: str) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ def crop_box(size: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     begin, box, _ = tf.image.stateless_sample_distorted_bounding_box(
         tf.concat([size, [3]], 0),
         bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
-        seed=tf.random.fold_in(seed, _CROP),
+        seed=seed + _CROP,
         min_object_covered=0.0,
         aspect_ratio_range=ASPECT_RANGE,
         area_range=AREA_RANGE,
@@ -59,4 +59,4 @@ def slice_box(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 def flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Mirrors left and right with probability 1/2."""
-    return tf.image.stateless_random_flip_left_right(image, tf.random.fold_in(seed, _FLIP))
+    return tf.image.stateless_random_flip_left_right(image, seed + _FLIP)

@@ -46,6 +46,13 @@ def batches(
       which reads ahead over their ends; `examples([(indices, epoch), ...])`: these examples in this order, as they are
       in that epoch, each part padded to whole batches; and `source`, `encode`, `seed` and `shuffle` as given.
     Raises: InputError for an empty source, for labels that cannot be used, and for arguments out of range.
+
+    Example:
+      >>> from kft.data import from_arrays
+      >>> source = from_arrays(np.zeros((3, 8, 8), np.uint8), [0, 1, 1])
+      >>> dataset = batches(source, encode=lambda raw, seed: raw["image"], preprocess=lambda x: x, global_batch_size=2)
+      >>> [(y.numpy().tolist(), weight.numpy().tolist()) for x, y, weight in dataset]
+      [([0, 1], [1.0, 1.0]), ([1, 0], [1.0, 0.0])]
     """
     import tensorflow as tf
 
@@ -88,7 +95,9 @@ def batches(
     dataset.source, dataset.encode, dataset.seed, dataset.shuffle = source, encode, seed, shuffle
     dataset.from_epoch = lambda first_epoch: of(tf.data.Dataset.counter(first_epoch).flat_map(rows_of))
     dataset.examples = lambda parts: of(
-        tf.data.Dataset.from_tensor_slices(tuple(map(np.concatenate, zip(*(rows(*part) for part in parts), strict=True))))
+        tf.data.Dataset.from_tensor_slices(
+            tuple(map(np.concatenate, zip(*(rows(*part) for part in parts), strict=True)))
+        )
     )
     return dataset
 

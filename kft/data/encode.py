@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from kft import errors
 from kft.data import augment
 
+# At which JPEGs can be decoded: 1 / 1 to 1 / 8.
+_SCALES = (1, 2, 4, 8)
 Encode = Callable[[dict[str, tf.Tensor], tf.Tensor], tf.Tensor]
 
 
@@ -50,7 +53,7 @@ def image_encoder(*, image_size: tuple[int, int], channels: int = 3, augmentatio
         if "image" in raw:
             image = _colours(_resize(_crop(raw["image"], crop_seed), wanted))
         else:
-            image = _decode(raw, wanted, crop_seed)
+            image = _decode(raw, image_size, wanted, crop_seed)
         if channels == 1:
             image = tf.tensordot(image, tf.constant([[0.299], [0.587], [0.114]]), 1)
         if "orientation" in raw:
@@ -84,7 +87,7 @@ def turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation > 1, turned, lambda: image)
 
 
-def _decode(raw, wanted, crop_seed) -> tf.Tensor:
+def _decode(raw, image_size, wanted, crop_seed) -> tf.Tensor:
     """A file, or a random box of it if there is a seed, resized: (*wanted, 3) float32."""
     contents, header = raw["image_bytes"], raw["image_header"]
     size = header[:2]
@@ -101,18 +104,26 @@ def _decode(raw, wanted, crop_seed) -> tf.Tensor:
         image = tf.io.decode_image(contents, expand_animations=False)
         return image if crop_seed is None else augment.slice_box(image, begin, size)
 
+    scales, others = _needed(raw, image_size)
+    branches = [lambda ratio=ratio: _bilinear(jpeg(ratio), wanted) for ratio in scales if ratio < 8]
+    branches += [lambda: _resize(jpeg(8), wanted)] * (8 in scales)
+    branches += [lambda: _colours(_resize(other(), wanted))] * others
+    if len(branches) == 1:
+        return branches[0]()
     times = tf.reduce_min(size // wanted)
-    shrink = tf.cast(times >= 2, tf.int32) + tf.cast(times >= 4, tf.int32) + tf.cast(times >= 8, tf.int32)
-    return tf.switch_case(
-        tf.where(header[2] > 0, shrink, 4),
-        [
-            lambda: _bilinear(jpeg(1), wanted),
-            lambda: _bilinear(jpeg(2), wanted),
-            lambda: _bilinear(jpeg(4), wanted),
-            lambda: _resize(jpeg(8), wanted),
-            lambda: _colours(_resize(other(), wanted)),
-        ],
-    )
+    branch = sum((tf.cast(times >= ratio, tf.int32) for ratio in scales[1:]), tf.constant(0))
+    return tf.switch_case(tf.where(header[2] > 0, branch, len(branches) - 1) if others else branch, branches)
+
+
+def _needed(raw, image_size) -> tuple[tuple[int, ...], bool]:
+    """The scales that some JPEG of the source is decoded at, and whether there may be other files than JPEG."""
+    bounds = tf.get_static_value(tf.convert_to_tensor(raw["image_bounds"]))
+    if bounds is None:
+        return _SCALES, True
+    largest, others = bounds[:2], bool(bounds[2])
+    sizes = [np.array(image_size), np.array(image_size[::-1])][: 2 if "orientation" in raw else 1]
+    times = max(int((largest // size).min()) for size in sizes)
+    return tuple(ratio for ratio in _SCALES if ratio <= max(times, 1)), others
 
 
 def _colours(image: tf.Tensor) -> tf.Tensor:

@@ -88,15 +88,21 @@ def _source_of_files(name, paths, label_names, labels, *, problems=(), warnings=
     import tensorflow as tf
 
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        headers = list(pool.map(image_file.read_header, paths, chunksize=64))
+        headers = list(pool.map(image_file.read_header, paths))
+    largest = [max((header[side] for header in headers), default=0) for side in (0, 1)]
+    bounds = np.array([*largest, not all(header.is_jpeg for header in headers)], np.int32)
     turned = _turned_files(paths, headers)
     with tf.init_scope(), tf.device("CPU:0"):
-        files = tf.constant(paths, tf.string, shape=(len(paths),))
+        files = tf.constant([os.fsencode(path) for path in paths], tf.string, shape=(len(paths),))
         sizes = tf.constant([header[:3] for header in headers], tf.int32, shape=(len(paths), 3))
         orientations = tf.constant([header.orientation for header in headers], tf.int32, shape=(len(paths),))
 
     def load(index):
-        raw = {"image_bytes": tf.io.read_file(tf.gather(files, index)), "image_header": tf.gather(sizes, index)}
+        raw = {
+            "image_bytes": tf.io.read_file(tf.gather(files, index)),
+            "image_header": tf.gather(sizes, index),
+            "image_bounds": tf.constant(bounds),
+        }
         return raw | {"orientation": tf.gather(orientations, index)} if turned else raw
 
     return Source(

@@ -46,8 +46,11 @@ class Source:
     `load` is a graph function from an index to a raw example, a dict. For images it is one of
 
         {"image": (height, width, channels) uint8 or float32, values 0 to 255}
-        {"image_bytes": () string, the file as it is; "image_header": (3,) int32, the stored height and width and
-         whether it is a JPEG; "orientation": () int32, EXIF's 1 to 8, absent where all files of the source have 1}
+        {"image_bytes": () string, the file as it is;
+         "image_header": (3,) int32, the stored height and width, and whether it is a JPEG;
+         "image_bounds": (3,) int32, a constant: the largest height and width of the source, and whether some file is no
+           JPEG; what no file needs is then left out of the graph;
+         "orientation": () int32, EXIF's 1 to 8, absent where all files of the source have 1}
 
     which `image_encoder` turns into an array. Files come as bytes, so that the encoder can decode only what it needs.
 

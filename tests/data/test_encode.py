@@ -158,6 +158,16 @@ def test_no_augmentation_is_no_function_of_the_seed(encode_file, noise, encoded)
     np.testing.assert_array_equal(first, encode_file(content, seed=SEED + 1, image_size=(16, 16)))
 
 
+@pytest.mark.parametrize("size", [(20, 30), (90, 60), (400, 500)])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_what_the_graph_leaves_out_changes_nothing(tmp_path, noise, encoded, size, form):
+    """With raw examples as its arguments the graph cannot know their bounds, and has a branch for everything."""
+    (tmp_path / "one.image").write_bytes(encoded(noise(*size), form))
+    raw = data.image_files([str(tmp_path / "one.image")]).load(tf.constant(0, tf.int64))
+    encode = data.image_encoder(image_size=(20, 24), augmentation="crop,flip")
+    np.testing.assert_array_equal(tf.function(encode)(raw, SEED), encode(raw, SEED))
+
+
 def test_flowers_at_their_own_size_are_what_keras_decodes(test_data):
     import keras
 
