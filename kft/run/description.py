@@ -38,8 +38,8 @@ def summary(config: RunConfig, sources: setup.Sources, run: setup.Setup) -> str:
             "augmentation": ", ".join(config.data.augmentation) or "none",
             "optimizer": f"{config.optimizers.optimizer} {config.optimizers.optimizer_options}".strip(),
             "schedule": f"{config.schedules.schedule}, warm-up {config.schedules.warmup}",
-            "steps": f"{run.steps:,} ({run.epochs} epochs of {run.batches.steps_per_epoch})",
-            "batch": f"{config.run.global_batch_size} examples on {run.strategy.num_replicas_in_sync} replica(s)",
+            "steps": f"{run.steps:,} ({run.epochs} epochs of {run.lengths['steps_per_epoch']})",
+            "batch": f"{run.lengths['global_batch_size']} examples on {run.strategy.num_replicas_in_sync} replica(s)",
             "device": device(),
             "precision": config.execution.precision,
             "XLA": "on" if model.jit_compile else "off",
@@ -65,7 +65,7 @@ def decisions(config: RunConfig, sources: setup.Sources, run: setup.Setup) -> di
         "phases": phases(run),
         "epochs": run.epochs,
         "steps": run.steps,
-        "steps_per_epoch": run.batches.steps_per_epoch,
+        "steps_per_epoch": run.lengths["steps_per_epoch"],
         "device": device(),
         "num_replicas": run.strategy.num_replicas_in_sync,
         "xla": bool(run.model.jit_compile),
@@ -77,7 +77,7 @@ def decisions(config: RunConfig, sources: setup.Sources, run: setup.Setup) -> di
 def phases(run: setup.Setup) -> list[dict[str, Any]]:
     """A row for each phase: its epochs and steps, what trains, and the learning rate at its start, middle and end."""
     rows = []
-    per_epoch = run.batches.steps_per_epoch
+    per_epoch = run.lengths["steps_per_epoch"]
     for number, (first, end, phase) in enumerate(run.phase_epochs(), 1):
         trained = _trained(run, phase)
         rows.append(
@@ -109,7 +109,7 @@ def _parts(sources: setup.Sources) -> dict[str, Any]:
 
 def _variables(run: setup.Setup) -> list[dict[str, Any]]:
     """A row for each weight, bottom to top."""
-    per_epoch = run.batches.steps_per_epoch
+    per_epoch = run.lengths["steps_per_epoch"]
     trains = {variable.path: [] for variable in run.model.weights}
     for first, end, phase in run.phase_epochs():
         for variable in _trained(run, phase):

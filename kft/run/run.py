@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import kft
-from kft import errors, inspection, training
+from kft import errors, inspection, schedules, training
 from kft.run import config_text, description, model_folder, names, scoring, setup
 from kft.run.config import RunConfig, flat
 from kft.run.validation import validate
@@ -41,7 +41,8 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     keras.utils.set_random_seed(config.run.seed)
     sources = setup.load_sources(config)
     run = setup.make_setup(config, sources.train)
-    keep, stopwatch = _keep_best(config, run), _Stopwatch()
+    callbacks = _callbacks(config, run, workdir)
+    stopwatch, keep = callbacks[:2]
     (workdir / "checkpoints").mkdir(exist_ok=True)
     _write_text(workdir / "config.json", config_text.to_json(config))
     _write_text(workdir / "run.flags", config_text.to_flags(config))
@@ -56,7 +57,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
         run.phases,
         epochs=run.epochs,
         validation_data=evaluation,
-        callbacks=[stopwatch, keep, inspection.TensorBoard(workdir / "tensorboard", config=flat(config))],
+        callbacks=callbacks,
         verbose=verbose,
     )
     result = {
@@ -119,20 +120,20 @@ class _Stopwatch(keras.callbacks.Callback):
             self._updates = False
 
 
-def _keep_best(config: RunConfig, run: setup.Setup) -> training.KeepBest:
-    monitor = config.run.monitor or run.task.monitor
-    logs = ["loss", *(metric.name for metric in run.task.metrics())]
-    logs += [f"val_{name}" for name in logs]
-    if monitor not in logs:
-        raise errors.unknown_name("monitor", monitor, logs)
-    loses = monitor.endswith("loss") or (monitor == run.task.monitor and run.task.monitor_mode == "min")
-    return training.KeepBest(
+def _callbacks(config: RunConfig, run: setup.Setup, workdir: pathlib.Path) -> list[keras.callbacks.Callback]:
+    """A stopwatch, what keeps the best model, TensorBoard, and the plateau where there is one; in this order."""
+    monitor, mode = setup.monitor_of(config, run.task)
+    keep = training.KeepBest(
         monitor,
-        mode="min" if loses else "max",
+        mode=mode,
         patience=config.run.early_stopping,
         patience_from_epoch=run.phase_epochs()[-1][0],
         restore=config.run.keep == "best",
     )
+    callbacks = [_Stopwatch(), keep, inspection.TensorBoard(workdir / "tensorboard", config=flat(config))]
+    if config.schedules.plateau:
+        callbacks.append(schedules.PlateauCallback(run.learning_rate, monitor=monitor))
+    return callbacks
 
 
 def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stopwatch: _Stopwatch) -> dict[str, Any]:

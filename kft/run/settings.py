@@ -178,29 +178,13 @@ class OptimizerSettings:
         1.0, "The longest gradient, over all variables together. 0: off.", limits="[0, inf)"
     )
     accumulate_steps: int = setting(
-        1,
-        "Add up the gradients of so many batches before one update.",
-        unit="batches",
-        limits="[1, inf)",
-        available=False,
-        instead="Use a larger global_batch_size.",
+        1, "Add up the gradients of so many batches before one update.", unit="batches", limits="[1, inf)"
     )
     ema: float = setting(
-        0.0,
-        "Decay of a moving average of the weights, which is evaluated and kept. 0: off.",
-        limits="[0, 1)",
-        available=False,
+        0.0, "Decay of a moving average of the weights, which is evaluated and kept. 0: off.", limits="[0, 1)"
     )
-    l1: float = setting(
-        0.0,
-        "Penalty on the weights' absolute values. 0: off.",
-        limits="[0, inf)",
-        available=False,
-        instead="Use weight_decay.",
-    )
-    l2: float = setting(
-        0.0, "Penalty on the weights' squares. 0: off.", limits="[0, inf)", available=False, instead="Use weight_decay."
-    )
+    l1: float = setting(0.0, "Penalty on the weights' absolute values. 0: off.", limits="[0, inf)")
+    l2: float = setting(0.0, "Penalty on the weights' squares. 0: off.", limits="[0, inf)")
     label_smoothing: float = setting(0.0, "The part of each label that is spread over all classes.", limits="[0, 1)")
 
 
@@ -214,11 +198,7 @@ class ScheduleSettings:
     schedule_options: str = setting("", "Further arguments of the schedule.", unit="options")
     warmup: str = setting("5 percent", "How long the learning rate rises from 0.", unit="duration")
     plateau: str = setting(
-        "",
-        "Lower the learning rate when monitor stalls, such as factor=0.5,patience=3. Empty: off.",
-        unit="options",
-        available=False,
-        instead="Use a schedule that falls, such as schedule='cosine'.",
+        "", "Lower the learning rate when monitor stalls, such as factor=0.5,patience=3. Empty: off.", unit="options"
     )
     trainable: str = setting(
         "lp_ft(30 percent)",

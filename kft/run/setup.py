@@ -36,6 +36,7 @@ class Setup:
       phases: what trains when.
       epochs: of all phases.
       learning_rate: function of the step.
+      lengths: of an epoch in updates, and of an update in examples.
     """
 
     strategy: tf.distribute.Strategy
@@ -46,19 +47,19 @@ class Setup:
     phases: trainable.TrainableSchedule
     epochs: int
     learning_rate: keras.optimizers.schedules.LearningRateSchedule
+    lengths: dict[str, int]
 
     @property
     def steps(self) -> int:
         """Optimizer steps of the whole run."""
-        return self.epochs * self.batches.steps_per_epoch
+        return self.epochs * self.lengths["steps_per_epoch"]
 
     def phase_epochs(self) -> list[tuple[int, int, Any]]:
         """First epoch, end epoch and phase, for each phase."""
         return trainable.epochs_of_phases(
             self.phases,
             epochs=self.epochs,
-            steps_per_epoch=self.batches.steps_per_epoch,
-            global_batch_size=self.batches.global_batch_size,
+            **self.lengths,
         )
 
 
@@ -150,27 +151,26 @@ def make_setup(config: RunConfig, train: data.Source) -> Setup:
         backbone = make_backbone(config)
         model = training.build_model(backbone, task, batchnorm=config.models.batchnorm)
     batches = make_batches(config, backbone)(train, train=True)
-    epochs = _epochs(config.run.length, batches)
+    lengths = training.update_lengths(batches, config.optimizers.accumulate_steps)
+    epochs = _epochs(config.run.length, lengths)
     phases = trainable.make_trainable_schedule(config.schedules.trainable, model.blocks)
     trainable.validate(phases, [variable.path for variable in model.parameters])
-    learning_rate = _learning_rate(config, phases, epochs, batches)
     with strategy.scope():
+        learning_rate = _learning_rate(config, phases, epochs, lengths, task)
         optimizer = optimizers.make_optimizer(
             config.optimizers.optimizer,
             learning_rate=learning_rate,
             weight_decay=config.optimizers.weight_decay,
             clip_global_norm=config.optimizers.clip_global_norm or None,
             scales=_scales(config, model, phases),
-            options=parse_options(config.optimizers.optimizer_options, what="optimizer_options"),
+            options=_optimizer_options(config),
         )
         xla = {"on": True, "off": False, "auto": bool(tf.config.list_physical_devices("GPU"))}[config.execution.xla]
         model.compile(optimizer, loss=task.loss, metrics=task.metrics(), jit_compile=xla)
-    return Setup(strategy, task, backbone, model, batches, phases, epochs, learning_rate)
+    return Setup(strategy, task, backbone, model, batches, phases, epochs, learning_rate, lengths)
 
 
-def _learning_rate(config, phases, epochs, batches):
-    lengths = {"steps_per_epoch": batches.steps_per_epoch, "global_batch_size": batches.global_batch_size}
-
+def _learning_rate(config, phases, epochs, lengths, task):
     def stretch(scale: float, total_steps: int):
         warmup = Duration.parse(config.schedules.warmup).to_steps(**lengths, total_steps=total_steps)
         return schedules.make_schedule(
@@ -182,7 +182,38 @@ def _learning_rate(config, phases, epochs, batches):
             **lengths,
         )
 
-    return training.phase_learning_rate(phases, stretch, epochs=epochs, **lengths)
+    schedule = training.phase_learning_rate(phases, stretch, epochs=epochs, **lengths)
+    if not config.schedules.plateau:
+        return schedule
+    options = parse_options(config.schedules.plateau, what="plateau")
+    known = [field.name for field in dataclasses.fields(schedules.Plateau) if field.name not in ("schedule", "mode")]
+    for option in options:
+        if option not in known:
+            raise errors.unknown_name("option of plateau", option, known)
+    return schedules.Plateau(schedule, mode=monitor_of(config, task)[1], **options)
+
+
+def monitor_of(config: RunConfig, task: tasks.Task) -> tuple[str, str]:
+    """The metric that choosing, stopping and the plateau go by, and whether more of it is better: "max" or "min"."""
+    monitor = config.run.monitor or task.monitor
+    logs = ["loss", *(metric.name for metric in task.metrics())]
+    logs += [f"val_{name}" for name in logs]
+    if monitor not in logs:
+        raise errors.unknown_name("monitor", monitor, logs)
+    if monitor == task.monitor:
+        return monitor, task.monitor_mode
+    return monitor, "min" if monitor.endswith("loss") else "max"
+
+
+def _optimizer_options(config: RunConfig) -> dict[str, Any]:
+    """Those given as text, and the settings that not every optimizer takes, where they are on."""
+    settings = config.optimizers
+    options = parse_options(settings.optimizer_options, what="optimizer_options")
+    if settings.accumulate_steps > 1:
+        options["accumulate_steps"] = settings.accumulate_steps
+    if settings.ema:
+        options |= {"use_ema": True, "ema_momentum": settings.ema}
+    return options | {name: getattr(settings, name) for name in ("l1", "l2") if getattr(settings, name)}
 
 
 def _scales(config, model, phases) -> optimizers.ParamScales | None:
@@ -199,12 +230,10 @@ def _scales(config, model, phases) -> optimizers.ParamScales | None:
     )
 
 
-def _epochs(length: str, batches: tf.data.Dataset) -> int:
+def _epochs(length: str, lengths: dict[str, int]) -> int:
     """Whole epochs, rounded up."""
-    steps = Duration.parse(length).to_steps(
-        steps_per_epoch=batches.steps_per_epoch, global_batch_size=batches.global_batch_size
-    )
-    epochs = -(-steps // batches.steps_per_epoch)
+    steps = Duration.parse(length).to_steps(**lengths)
+    epochs = -(-steps // lengths["steps_per_epoch"])
     if epochs < 1:
         raise errors.InputError(f"Got length={length!r}. Expected one step at least. Use '10 epochs'.")
     return epochs

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras.src.models.functional import operation_fn
 
 from kft import errors, paths
-from kft.training import frozen, weighted
+from kft.training import frozen, update_end, weighted
 
 NOT_FINITE = "kft: the gradient is not finite"
 
@@ -107,6 +107,7 @@ class FineTuneModel(keras.Model):
 
         Raises: NonFiniteError at the step whose gradient is NaN or infinite, with an optimizer of kft.
         """
+        kwargs["callbacks"] = update_end.with_update_end(self.optimizer, kwargs.get("callbacks"))
         from_epoch = getattr(x, "from_epoch", None)
         if from_epoch is not None:
             kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
@@ -140,6 +141,9 @@ class FineTuneModel(keras.Model):
         def step(data):
             x, y, weight = _unpack(data)
             gradients, loss_sum, weight_sum, y_pred = forward_backward(x, y, weight)
+            if getattr(self.optimizer, "needs_ascend", False):  # SAM: the gradient of another place, for the same batch
+                self.optimizer.ascend(*_present(gradients, variables), weight_sum)
+                gradients = forward_backward(x, y, weight)[0]
             self._apply(gradients, variables, weight_sum)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
 
@@ -204,7 +208,8 @@ class FineTuneModel(keras.Model):
                 tape.watch(values)
                 y_pred = self._forward(x, training=True)
                 loss_sum, weight_sum = self._loss_sums(y, y_pred, weight)
-            return tape.gradient(loss_sum, values), loss_sum, weight_sum, y_pred
+                scaled = self.optimizer.scale_loss(loss_sum)
+            return tape.gradient(scaled, values), loss_sum, weight_sum, y_pred
 
         return forward_backward
 
@@ -216,11 +221,11 @@ class FineTuneModel(keras.Model):
         return loss_sum, weight_sum
 
     def _apply(self, gradients, variables, weight_sum) -> None:
-        pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-        gradients, variables = zip(*pairs, strict=True)
+        gradients, variables = _present(gradients, variables)
         if hasattr(self.optimizer, "apply_sums"):
             norm = self.optimizer.apply_sums(gradients, variables, weight_sum)
-            tf.debugging.check_numerics(norm, NOT_FINITE)
+            if self.optimizer.loss_scale_factor != "dynamic":  # which leaves such a step out, and lowers the scale
+                tf.debugging.check_numerics(norm, NOT_FINITE)
             return
         total = weight_sum
         if self.distribute_strategy.num_replicas_in_sync > 1:
@@ -281,8 +286,8 @@ class FineTuneModel(keras.Model):
     def _drift(self, traced: Sequence[bool]) -> errors.InputError:
         drifted = [v.path for v, trained in zip(self.parameters, traced, strict=True) if v.trainable != trained]
         return errors.InputError(
-            f"Got another `trainable` for {', '.join(map(repr, drifted[:5]))} ({len(drifted)} in all) in the middle of a "
-            "`fit`, which goes on to train what it began with. Expected no change until its end. Use phases of "
+            f"Got another `trainable` for {', '.join(map(repr, drifted[:5]))} ({len(drifted)} in all) in the middle of "
+            "a `fit`, which goes on to train what it began with. Expected no change until its end. Use phases of "
             "`fine_tune`, or kft.trainable.TrainableCallback."
         )
 
@@ -324,6 +329,12 @@ def _replica_spec(spec: Any) -> Any:
     """The spec of what one replica gets."""
     first = lambda s: getattr(s, "_value_specs", (s,))[0]  # noqa: E731
     return keras.tree.map_structure(first, spec)
+
+
+def _present(gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> tuple[list, list]:
+    """The gradients that are there, and their variables."""
+    pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+    return [gradient for gradient, _ in pairs], [variable for _, variable in pairs]
 
 
 def _scaled(gradient: Any, scale: tf.Tensor) -> Any:
