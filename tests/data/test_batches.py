@@ -188,7 +188,7 @@ def test_flowers(test_data):
     dataset = batches(source, 128, encode=data.image_encoder(image_size=(64, 64)), shuffle=True)
     labels = []
     for x, y, weight in itertools.islice(dataset, 6):
-        assert x.shape == (128, 64, 64, 3) and 0 <= x.numpy().min() and x.numpy().max() <= 255
+        assert x.shape == (128, 64, 64, 3) and x.numpy().min() >= 0 and x.numpy().max() <= 255
         labels += y.numpy()[weight.numpy() == 1].tolist()
     np.testing.assert_array_equal(np.bincount(labels), list(source.num_examples_per_class().values()))
 

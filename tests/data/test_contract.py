@@ -50,7 +50,7 @@ def test_it_gives_batches(source, augmentation):
     encode = data.image_encoder(image_size=(4, 5), augmentation=augmentation)
     dataset = data.batches(source, encode=encode, preprocess=lambda x: x, global_batch_size=3, shuffle=True)
     x, y, weight = next(iter(dataset))
-    assert x.shape == (3, 4, 5, 3) and np.isfinite(x).all() and 0 <= x.numpy().min() and x.numpy().max() <= 255
+    assert x.shape == (3, 4, 5, 3) and np.isfinite(x).all() and x.numpy().min() >= 0 and x.numpy().max() <= 255
     order = data.epoch_order(source.num_examples, seed=0, epoch=0, shuffle=True)
     np.testing.assert_array_equal(y, source.labels[order[:3]])
     np.testing.assert_array_equal(weight, 1)

@@ -12,7 +12,7 @@ def test_the_digits():
     counts = source.num_examples_per_class()
     assert source.num_examples == 1797
     assert list(counts) == [str(digit) for digit in range(10)]
-    assert 174 <= min(counts.values()) and max(counts.values()) <= 183
+    assert min(counts.values()) >= 174 and max(counts.values()) <= 183
     images = np.stack([source.load(index)["image"] for index in range(50)])
     assert images.shape == (50, 8, 8, 1) and images.dtype == np.uint8
     assert images.min() == 0 and images.max() == 255

@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_flowers_as_keras_lists_them(test_data):
     assert source.num_examples == 736
     assert source.label_names == ("daisy", "dandelion", "roses", "sunflowers", "tulips")
     raw = source.load(tf.constant(5, tf.int64))
-    assert raw["image_bytes"] == (open(keras_paths[5], "rb").read())
+    assert raw["image_bytes"] == pathlib.Path(keras_paths[5]).read_bytes()
     image = tf.io.decode_jpeg(raw["image_bytes"])
     assert raw["image_header"].numpy().tolist() == [image.shape[0], image.shape[1], 1]
 
