@@ -28,6 +28,7 @@ def _run(config, flag_values):
     from kft.run import check_data, validate
 
     validate(config, required=("train_data",))
+    flags.check_output(flag_values.output)
     report = check_data(config)
     if flag_values.output:
         pathlib.Path(flag_values.output).write_text(report.to_json() + "\n", encoding="utf-8")

@@ -71,6 +71,13 @@ def define_verbose(flag_values: flags.FlagValues) -> None:
     )
 
 
+def check_output(file: str) -> None:
+    """Raises InputError for a file whose folder is not there, before the work that it is to hold is done."""
+    folder = os.path.dirname(file) or "."
+    if file and (os.path.isdir(file) or not os.path.isdir(folder)):
+        raise errors.InputError(f"Got output={file!r}. Expected a file in a folder that is there. Make the folder.")
+
+
 def config_from_flags(flag_values: flags.FlagValues = flags.FLAGS, *, base: RunConfig | None = None) -> RunConfig:
     """The config that the flags say; settings without a flag on the command line are as in `base`.
 

@@ -4,8 +4,8 @@ Example:
   python -m experiments.predict --workdir=runs/flowers --input=photos,more/rose.jpg --output=predictions.jsonl
 """
 
-import contextlib
 import json
+import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -31,10 +31,12 @@ def _run(config, flag_values):
     validate(config, required=("workdir",))
     if not flag_values.input:
         raise errors.InputError("Got no input. Expected files or folders. Give them as --input=FILE,FOLDER,...")
-    with contextlib.ExitStack() as stack:
-        out = stack.enter_context(open(flag_values.output, "w", encoding="utf-8")) if flag_values.output else sys.stdout
-        for row in predict(config.run.workdir, flag_values.input):
-            print(json.dumps(row, ensure_ascii=False), file=out)
+    flags.check_output(flag_values.output)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in predict(config.run.workdir, flag_values.input)]
+    if flag_values.output:
+        pathlib.Path(flag_values.output).write_text("".join(lines), encoding="utf-8")
+    else:
+        sys.stdout.writelines(lines)
 
 
 def cli() -> None:

@@ -1,6 +1,7 @@
 """The wheel: what is in it, and that its commands run where there is no checkout."""
 
 import configparser
+import json
 import os
 import pathlib
 import shutil
@@ -79,3 +80,44 @@ def test_help_of_the_installed_command(name, installed, tmp_path):
     module = run(installed, tmp_path, sys.executable, "-m", commands()[name], "--help")
     assert module.stdout == done.stdout
     assert not list(tmp_path.iterdir()), "--help left files"
+
+
+USER_MODEL = """
+import keras
+
+
+def make():
+    inputs = keras.Input((8, 8, 1), name="image")
+    x = keras.layers.Rescaling(1 / 255, name="scale")(inputs)
+    x = keras.layers.Conv2D(16, 3, activation="relu", name="conv")(x)
+    return keras.Model(inputs, keras.layers.Flatten(name="flatten")(x))
+"""
+
+
+def test_the_installed_commands_train_and_predict_in_an_empty_folder(installed, tmp_path):
+    """The digits come with scikit-learn; the model is the user's, in the folder that the command starts in."""
+    from PIL import Image
+    from sklearn import datasets
+
+    digits = datasets.load_digits()
+    (tmp_path / "my_model.py").write_text(USER_MODEL)
+    (tmp_path / "photos").mkdir()
+    for index in range(20):
+        image = Image.fromarray((digits.images[index] * (255 / 16)).round().astype("uint8"))
+        image.save(tmp_path / "photos" / f"{index:02}.png")
+    settings = ["--backbone=python:my_model:make", "--backbone_weights=none", "--augmentation=none", "--trainable=all"]
+    settings += ["--train_data=digits:", "--length=2 epochs", "--learning_rate=1e-2", "--workdir=run"]
+    command = [sys.executable, str(installed / "bin" / "kft-finetune"), *settings]
+    done = run(installed, tmp_path, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in ("digits: (train part)", "everything", "best epoch", "Run folder: run", "--logdir run/tensorboard"):
+        assert words in done.stdout, words
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]["accuracy"] > 0.85
+    done = run(
+        installed, tmp_path, sys.executable, str(installed / "bin" / "kft-predict"), "--workdir=run", "--input=photos"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["file"] for row in rows] == [f"photos/{index:02}.png" for index in range(20)]
+    right = [row["label"] == str(label) for row, label in zip(rows, digits.target, strict=False)]
+    assert sum(right) >= 16

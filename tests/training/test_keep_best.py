@@ -104,9 +104,9 @@ def test_moving_statistics_belong_to_the_kept_weights():
 
 
 def test_an_unknown_monitor_is_refused_with_the_nearest():
+    keep = KeepBest("val_acuracy")
+    keep.on_train_begin()
     with pytest.raises(errors.InputError, match="Did you mean 'val_accuracy'"):
-        keep = KeepBest("val_acuracy")
-        keep.on_train_begin()
         keep.on_epoch_end(0, {"val_accuracy": 1.0, "loss": 1.0})
 
 
