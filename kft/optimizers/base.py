@@ -61,6 +61,8 @@ class Optimizer(keras.optimizers.Optimizer):
       replicas, counts one step for all variables and decays every rule decoupled.
     """
 
+    averages_are_in_place = False  # between two calls of `exchange_averages`
+    takes_slices = False  # whether `update` can do with IndexedSlices, where nothing else needs all rows
     decay_form = "coupled"  # or "decoupled"; or "own": the rule reads c["weight_decay"], a float
 
     def __init__(
@@ -168,10 +170,9 @@ class Optimizer(keras.optimizers.Optimizer):
         indices = [self._get_variable_index(variable) for variable in variables]
         reduced = gradients_lib.sum_over_replicas(gradients if weight is None else [*gradients, weight])
         weight = None if weight is None else reduced.pop()
-        gradients = [
-            tf.cast(gradients_lib.dense(gradient, variable.shape), variable.dtype)
-            for gradient, variable in zip(reduced, variables)
-        ]
+        if weight is not None or not self._slices_will_do():
+            reduced = [gradients_lib.dense(gradient, v.shape) for gradient, v in zip(reduced, variables)]
+        gradients = [tf.cast(gradient, variable.dtype) for gradient, variable in zip(reduced, variables)]
         if not tf.distribute.has_strategy():
             return function(indices, gradients, weight)
 
@@ -181,6 +182,12 @@ class Optimizer(keras.optimizers.Optimizer):
         return tf.__internal__.distribute.interim.maybe_merge_call(
             on_devices, self._distribution_strategy, gradients, weight
         )
+
+    def _slices_will_do(self):
+        """Whether rows without a gradient stay as they are, and nothing asks for a norm."""
+        clipped = self.clipvalue or self.clipnorm or self.global_clipnorm or self.loss_scale_factor
+        added = self.weight_decay or any(value for _, value in (*self.l1, *self.l2))
+        return self.takes_slices and self.accumulate_steps == 1 and not clipped and not added
 
     def _on_devices(self, function, args=()):
         """Calls the function on each device that holds the variables; the result of the first."""
@@ -208,12 +215,13 @@ class Optimizer(keras.optimizers.Optimizer):
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Puts the averages in place of the variables given, each its own; those never trained stay."""
-        if self.use_ema:
+        if self.use_ema and not self.averages_are_in_place:
             state.exchange_averages(self, var_list, keep=False)
 
-    def exchange_averages(self, variables: Sequence[keras.Variable]) -> None:
+    def exchange_averages(self) -> None:
         """Swaps variables and averages, to evaluate with the averages; the second call swaps back, exactly."""
-        state.exchange_averages(self, variables, keep=True)
+        state.exchange_averages(self, self._trainable_variables, keep=True)
+        self.averages_are_in_place = not self.averages_are_in_place
 
     def state(self) -> dict[str, keras.Variable]:
         """Everything that the next update depends on, by name: "iteration", "steps", "m/dense/kernel", ..."""

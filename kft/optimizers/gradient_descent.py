@@ -24,8 +24,14 @@ class GradientDescent(Optimizer):
     Reference: Robbins and Monro 1951; Cauchy 1847 for the full batch.
     """
 
+    takes_slices = True
+
     def __init__(self, learning_rate=0.01, **settings):
         super().__init__(learning_rate, **settings)
 
     def update(self, w, g, slot, c):
+        if isinstance(g, tf.IndexedSlices):
+            step = c["learning_rate"] * g.values
+            tf.raw_ops.ResourceScatterSub(resource=w.handle, indices=g.indices, updates=step)
+            return
         tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=c["learning_rate"], delta=g)

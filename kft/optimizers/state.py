@@ -12,36 +12,20 @@ from kft.optimizers import slots
 
 def named(optimizer) -> dict[str, keras.Variable]:
     """Name -> variable, of everything that the next update depends on."""
-    names = {"iteration": optimizer.iterations}
-    if isinstance(optimizer._learning_rate, keras.Variable):
-        names["learning_rate"] = optimizer._learning_rate
-    if not optimizer.built:
-        return names
-    for name in ("steps", "accumulated_weight", "accumulated_calls", "loss_scale", "good_updates", "skipped_updates"):
-        if hasattr(optimizer, name):
-            names[name] = getattr(optimizer, name)
-    per_variable = dict(optimizer.slot_variables) | {"start": optimizer.starts}
-    if optimizer.use_ema:
-        per_variable["average"] = optimizer.averages
-    if optimizer.accumulate_steps > 1:
-        per_variable["accumulated"] = optimizer.accumulated
-    for slot, members in per_variable.items():
-        for variable, member in zip(optimizer._trainable_variables, members):
-            if member is not None:
-                names[f"{slot}/{slots.path_of(variable)}"] = member
-    return names
+    paths = [slots.path_of(variable) for variable in optimizer._trainable_variables]
+    return _common(optimizer) | _per_variable(optimizer, paths)
 
 
 def save(optimizer, store) -> None:
     """Writes the state into a mapping; the rule's name goes with it, as Adam and AdamW have the same slots."""
     store[_rule_key(optimizer)] = np.zeros(())
-    for name, variable in named(optimizer).items():
-        store[_key(name)] = variable.numpy()
+    for key, variable in _stored(optimizer).items():
+        store[key] = variable.numpy()
 
 
 def load(optimizer, store) -> None:
     """Reads the state from a mapping, or refuses it as a whole."""
-    expected = {_key(name): variable for name, variable in named(optimizer).items()}
+    expected = _stored(optimizer)
     wanted = {**expected, _rule_key(optimizer): None}
     problems = [f"missing {key!r}" for key in sorted(set(wanted) - set(store.keys()))]
     problems += [f"left over {key!r}" for key in sorted(set(store.keys()) - set(wanted))]
@@ -60,6 +44,44 @@ def load(optimizer, store) -> None:
         variable.assign(np.asarray(store[key]))
 
 
+def _stored(optimizer):
+    """The state by the names in a file of Keras'. A Sequential has other paths once loaded: so number and last name."""
+    names = [
+        f"{index}|{slots.path_of(variable).rpartition('/')[2]}"
+        for index, variable in enumerate(optimizer._trainable_variables)
+    ]
+    return _common(optimizer) | {
+        key.replace("/", "|"): variable for key, variable in _per_variable(optimizer, names).items()
+    }
+
+
+def _common(optimizer):
+    names = {"iteration": optimizer.iterations}
+    if isinstance(optimizer._learning_rate, keras.Variable):
+        names["learning_rate"] = optimizer._learning_rate
+    for name in ("steps", "accumulated_weight", "accumulated_calls", "loss_scale", "good_updates", "skipped_updates"):
+        if hasattr(optimizer, name):
+            names[name] = getattr(optimizer, name)
+    return names
+
+
+def _per_variable(optimizer, names):
+    """slot/name -> variable, with these names for the variables that the optimizer was built with."""
+    if not optimizer.built:
+        return {}
+    members = dict(optimizer.slot_variables) | {"start": optimizer.starts}
+    if optimizer.use_ema:
+        members["average"] = optimizer.averages
+    if optimizer.accumulate_steps > 1:
+        members["accumulated"] = optimizer.accumulated
+    return {
+        f"{slot}/{name}": variable
+        for slot, variables in members.items()
+        for name, variable in zip(names, variables)
+        if variable is not None
+    }
+
+
 def exchange_averages(optimizer, variables: Sequence[keras.Variable], *, keep: bool) -> None:
     """Gives each variable that was ever trained its average; with keep, the average gets the variable's value."""
     trained = optimizer.steps.numpy() > 0
@@ -71,10 +93,6 @@ def exchange_averages(optimizer, variables: Sequence[keras.Variable], *, keep: b
             variable.assign(average.value)
             if keep:
                 average.assign(value)
-
-
-def _key(name):
-    return name.replace("/", "|")
 
 
 def _rule_key(optimizer):

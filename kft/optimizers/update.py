@@ -35,14 +35,12 @@ def update(optimizer, indices: Sequence[int], gradients: Sequence[tf.Tensor], we
     if dynamic:
         _adapt_loss_scale(optimizer, finite, weight > 0.0)
 
-    def accumulate_or_update():
-        if optimizer.accumulate_steps > 1:
-            _accumulate(optimizer, indices, gradients, unscale, weight)
-        else:
-            _update_all(optimizer, indices, gradients, factor, norm)
-        return True
-
-    tf.cond(finite & (weight > 0.0), accumulate_or_update, lambda: False)
+    if optimizer.accumulate_steps > 1:
+        # A call without weight counts as one, so that the number of updates does not depend on the data.
+        ready, act = finite, lambda: _accumulate(optimizer, indices, gradients, unscale, weight)
+    else:
+        ready, act = finite & (weight > 0.0), lambda: _update_all(optimizer, indices, gradients, factor, norm)
+    _when(ready, act)
     return norm
 
 
@@ -51,13 +49,12 @@ def flush(optimizer, indices: Sequence[int]) -> None:
     weight = optimizer.accumulated_weight.value
     accumulated = [optimizer.accumulated[index].value for index in indices]
 
-    def update_and_empty():
+    def update_accumulated():
         _update_all(optimizer, indices, [tf.convert_to_tensor(value) for value in accumulated], 1.0 / weight)
-        for variable in (*accumulated, weight, optimizer.accumulated_calls.value):
-            variable.assign(tf.zeros_like(variable))
-        return True
 
-    tf.cond(weight > 0.0, update_and_empty, lambda: False)
+    _when(weight > 0.0, update_accumulated)
+    for variable in (*accumulated, weight, optimizer.accumulated_calls.value):
+        variable.assign(tf.zeros_like(variable))
 
 
 def _accumulate(optimizer, indices, gradients, unscale, weight):
@@ -66,12 +63,17 @@ def _accumulate(optimizer, indices, gradients, unscale, weight):
     optimizer.accumulated_weight.value.assign_add(weight)
     calls = optimizer.accumulated_calls.value
     calls.assign_add(1)
+    _when(calls >= optimizer.accumulate_steps, lambda: flush(optimizer, indices))
 
-    def full():
-        flush(optimizer, indices)
+
+def _when(condition, act):
+    """Does it or not, in a graph too."""
+
+    def do():
+        act()
         return True
 
-    tf.cond(calls >= optimizer.accumulate_steps, full, lambda: False)
+    tf.cond(condition, do, lambda: False)
 
 
 def _update_all(optimizer, indices, gradients, factor, norm=None):
