@@ -93,7 +93,9 @@ def batches(
     dataset.num_examples = source.num_examples
     dataset.global_batch_size = global_batch_size
     dataset.source, dataset.encode, dataset.seed, dataset.shuffle = source, encode, seed, shuffle
-    dataset.from_epoch = lambda first_epoch: of(tf.data.Dataset.counter(first_epoch).flat_map(rows_of))
+    dataset.from_epoch = lambda first_epoch, first_step=0: of(
+        tf.data.Dataset.counter(first_epoch).flat_map(rows_of).skip(first_step * global_batch_size)
+    )
     dataset.examples = lambda parts: of(
         tf.data.Dataset.from_tensor_slices(
             tuple(map(np.concatenate, zip(*(rows(*part) for part in parts), strict=True)))

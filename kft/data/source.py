@@ -85,6 +85,14 @@ class Source:
         counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.label_names))
         return dict(zip(self.label_names, counts.tolist(), strict=True))
 
+    def digest(self) -> str:
+        """32 hexadecimal digits that change with any byte of any example, a label, a class name or the order."""
+        digest = hashlib.blake2b(repr(self.label_names).encode(), digest_size=16)
+        digest.update(self.labels.tobytes())
+        for index in range(self.num_examples):
+            digest.update(fingerprint(self.content(index)))
+        return digest.hexdigest()
+
 
 def fingerprint(content: bytes) -> bytes:
     """16 bytes that tell contents apart."""

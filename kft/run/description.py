@@ -7,13 +7,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kft import inspection, paths
+from kft import inspection, paths, training
 from kft.run import setup
 from kft.run.config import RunConfig
 
 
 def describe(config: RunConfig) -> str:
-    """Everything that a run would do, without training: its summary, and a table of every variable.
+    """Everything that a run would do, without training.
+
+    Its summary; what each phase will take, estimated; a table of blocks; and a table of every variable.
 
     Args:
       config: validated; its data is read, nothing is written.
@@ -21,7 +23,47 @@ def describe(config: RunConfig) -> str:
     keras.utils.set_random_seed(config.run.seed)
     sources = setup.load_sources(config)
     run = setup.make_setup(config, sources.train)
-    return f"{summary(config, sources, run)}\n\n{inspection.variable_table(_variables(run))}"
+    tables = [
+        inspection.table(costs(config, run)),
+        inspection.table(blocks(run)),
+        inspection.variable_table(_variables(run)),
+    ]
+    return "\n\n".join([summary(config, sources, run), *tables])
+
+
+def costs(config: RunConfig, run: setup.Setup) -> list[dict[str, Any]]:
+    """A row for each phase: estimated seconds and memory, from the time of some forward passes on this machine."""
+    cached = config.schedules.cache != "off"
+    phases = run.phase_epochs()
+    mebi = 2**20
+    return [
+        {
+            "phase": number,
+            "estimated seconds": round(estimate.seconds),
+            "memory (MiB)": round(estimate.memory_bytes / mebi),
+            "stored activations (MiB)": round(estimate.stored_bytes / mebi),
+        }
+        for number, estimate in enumerate(training.estimate(run.model, run.batches, phases, cache=cached), 1)
+    ]
+
+
+def blocks(run: setup.Setup) -> list[dict[str, Any]]:
+    """A row for each block, the head first: its parameters, and its highest learning rate in each phase."""
+    scales = getattr(run.model.optimizer, "scales", None)
+    per_epoch = run.lengths["steps_per_epoch"]
+    rows = []
+    for block in reversed(run.model.blocks):
+        own = [variable for variable in run.model.parameters if re.fullmatch(block, variable.path)]
+        row = {"block": block, "parameters": sum(map(_size, own))}
+        for number, (first, end, phase) in enumerate(run.phase_epochs(), 1):
+            trained = {variable.path for variable in _trained(run, phase)} & {variable.path for variable in own}
+            rate = max(_rates(run, first * per_epoch, end * per_epoch))
+            used = [
+                next(s for p, s in scales.learning_rate if re.fullmatch(p, path)) if scales else 1.0 for path in trained
+            ]
+            row[f"rate in phase {number}"] = f"{rate * max(used):.3g}" if used else None
+        rows.append(row)
+    return rows
 
 
 def summary(config: RunConfig, sources: setup.Sources, run: setup.Setup) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 import kft
-from kft import errors, inspection, schedules, training
-from kft.run import config_text, description, model_folder, names, scoring, setup
+from kft import inspection, schedules, training
+from kft.run import config_text, description, folder, model_folder, names, scoring, setup
 from kft.run.config import RunConfig, flat
 from kft.run.validation import validate
 
@@ -29,7 +29,8 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
 
     Args:
       config: every setting; `config.run.seeds` must be 1 (see `kft.run.train_seeds`).
-      workdir: the run folder; it is made, and must be empty.
+      workdir: the run folder; it is made. One of a run that was cut off is gone on with, to the same bits as if it
+        had not been (`config.run.resume`).
       verbose: 0 prints nothing, 1 the summary, a progress bar and the result.
 
     Returns: what is in result.json.
@@ -37,13 +38,12 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     """
     started = time.perf_counter()
     validate(config, required=("train_data",))
-    workdir = prepare_folder(workdir)
+    workdir = folder.prepare_folder(workdir, resume=config.run.resume)
     keras.utils.set_random_seed(config.run.seed)
     sources = setup.load_sources(config)
     run = setup.make_setup(config, sources.train)
-    callbacks = _callbacks(config, run, workdir)
+    callbacks = _callbacks(config, run, workdir, sources)
     stopwatch, keep = callbacks[:2]
-    (workdir / "checkpoints").mkdir(exist_ok=True)
     _write_text(workdir / "config.json", config_text.to_json(config))
     _write_text(workdir / "run.flags", config_text.to_flags(config))
     batches = setup.make_batches(config, run.backbone)
@@ -51,6 +51,8 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     if verbose:
         print(description.summary(config, sources, run), flush=True)
 
+    if config.models.batchnorm == "recalibrate":
+        training.recalibrate_batchnorm(run.model, run.batches)
     training.fine_tune(
         run.model,
         run.batches,
@@ -59,6 +61,10 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
         validation_data=evaluation,
         callbacks=callbacks,
         verbose=verbose,
+        cache=config.schedules.cache,
+        cache_budget=config.schedules.cache_budget,
+        cache_views=config.schedules.cache_views,
+        cache_folder=workdir / "cache",
     )
     result = {
         "metrics": scoring.score(run.model, evaluation),
@@ -69,34 +75,12 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     result |= _measured(config, run, keep, stopwatch)
     result["majority_share"] = float(np.bincount(sources.evaluation.labels).max() / sources.evaluation.num_examples)
     result["wall_seconds"] = time.perf_counter() - started
-    write_json(workdir / "run.json", description.decisions(config, sources, run))
+    stored = {"frozen_part": run.model.history.cache}
+    write_json(workdir / "run.json", description.decisions(config, sources, run) | stored)
     write_json(workdir / "result.json", result)
     if verbose:
         print("\n" + inspection.after(result, workdir=str(workdir)), flush=True)
     return result
-
-
-def prepare_folder(workdir: str | os.PathLike) -> pathlib.Path:
-    """Makes a run folder.
-
-    Folders without files in them, which a run leaves that was refused before its first step, are nothing.
-
-    Raises: InputError if there is something in it: nothing that was saved is ever overwritten.
-    """
-    if not str(workdir):
-        raise errors.InputError("Got no workdir. Expected a folder for the run. Give --workdir=DIR.")
-    workdir = pathlib.Path(workdir)
-    if workdir.is_dir() and any(not path.is_dir() for path in workdir.rglob("*")):
-        raise errors.InputError(
-            f"Got workdir={str(workdir)!r}, which is not empty. Expected a new or empty folder. Name another."
-        )
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.InputError(
-            f"Got workdir={str(workdir)!r}, which cannot be made: {error}. Name another."
-        ) from error
-    return workdir
 
 
 class _Stopwatch(keras.callbacks.Callback):
@@ -104,6 +88,7 @@ class _Stopwatch(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._began = time.perf_counter()
+        self.seconds = 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
         self._updates = True
@@ -120,8 +105,10 @@ class _Stopwatch(keras.callbacks.Callback):
             self._updates = False
 
 
-def _callbacks(config: RunConfig, run: setup.Setup, workdir: pathlib.Path) -> list[keras.callbacks.Callback]:
-    """A stopwatch, what keeps the best model, TensorBoard, and the plateau where there is one; in this order."""
+def _callbacks(
+    config: RunConfig, run: setup.Setup, workdir: pathlib.Path, sources: setup.Sources
+) -> list[keras.callbacks.Callback]:
+    """A stopwatch, what keeps the best model, TensorBoard, the plateau if there is one, checkpoints; in this order."""
     monitor, mode = setup.monitor_of(config, run.task)
     keep = training.KeepBest(
         monitor,
@@ -133,17 +120,34 @@ def _callbacks(config: RunConfig, run: setup.Setup, workdir: pathlib.Path) -> li
     callbacks = [_Stopwatch(), keep, inspection.TensorBoard(workdir / "tensorboard", config=flat(config))]
     if config.schedules.plateau:
         callbacks.append(schedules.PlateauCallback(run.learning_rate, monitor=monitor))
-    return callbacks
+    checkpoint = training.Checkpoint(
+        workdir / "checkpoints",
+        every=config.execution.checkpoint_every,
+        also=[keep],
+        facts=_must_stay(config, sources),
+        force=config.run.resume == "force",
+    )
+    return [*callbacks, checkpoint]
+
+
+def _must_stay(config: RunConfig, sources: setup.Sources) -> dict[str, Any]:
+    """What has to be the same to go on with a run: every setting that the result depends on, data and versions."""
+    settings = {name: value for name, value in flat(config).items() if name not in config_text.NOT_THE_RESULT}
+    for role, source in (("train", sources.train), ("eval", sources.evaluation)):
+        settings[f"{role} examples"] = source.digest()
+    return settings | {"tensorflow": tf.__version__, "keras": keras.__version__, "threads": os.cpu_count()}
 
 
 def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stopwatch: _Stopwatch) -> dict[str, Any]:
     model = run.model
+    steps = int(model.optimizer.iterations.numpy())
+    here = len(model.history.epoch)
     return {
         "best_epoch": None if keep.best_epoch is None else keep.best_epoch + 1,
-        "epochs": len(model.history.epoch),
-        "steps": int(model.optimizer.iterations.numpy()),
+        "epochs": steps // run.lengths["steps_per_epoch"],
+        "steps": steps,
         "train_seconds": stopwatch.seconds,
-        "examples_per_second": len(model.history.epoch) * run.batches.num_examples / stopwatch.seconds,
+        "examples_per_second": here * run.batches.num_examples / stopwatch.seconds if here else None,
         "peak_memory_bytes": _peak_memory_bytes(),
         "xla": bool(model.jit_compile),
         "xla_compilations": model.num_compilations,

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from kft import errors, inspection
+from kft.run import folder
 from kft.run import run as one_run
 from kft.run.config import RunConfig
 
@@ -25,10 +26,14 @@ def train_seeds(config: RunConfig, workdir: str | os.PathLike, *, verbose: int =
     Returns: what is in result.json: "runs", the result of each seed, and "metrics" and "test_metrics" with mean,
       ends of the 95 percent interval and values of each metric.
     """
-    workdir = one_run.prepare_folder(workdir)
+    workdir = folder.prepare_folder(workdir, resume=config.run.resume)
     results = []
     for seed in range(config.run.seed, config.run.seed + config.run.seeds):
         keras.backend.clear_session()
+        finished = workdir / f"seed_{seed}" / "result.json"
+        if finished.is_file() and config.run.resume != "never":
+            results.append(_read_result(finished.parent))
+            continue
         single = dataclasses.replace(config, run=dataclasses.replace(config.run, seed=seed, seeds=1))
         results.append(one_run.train_and_evaluate(single, workdir / f"seed_{seed}", verbose=verbose))
     result = {part: _intervals([run[part] for run in results]) for part in ("metrics", "test_metrics")}

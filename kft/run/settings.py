@@ -14,11 +14,10 @@ class RunSettings:
 
     workdir: str = setting("", "The run folder: config, checkpoints, TensorBoard, results and the kept model go here.")
     resume: str = setting(
-        "never",
-        "Whether to go on with what is in workdir. never refuses a folder that is not empty.",
+        "auto",
+        "auto goes on with an unfinished run in workdir, if no setting has changed; force also if some have; "
+        "never refuses a folder that is not empty.",
         choices=("never", "auto", "force"),
-        later=("auto", "force"),
-        instead="Use resume='never' with an empty workdir.",
     )
     seed: int = setting(
         0, "Seed of the head's weights, the order of the data, augmentation and dropout.", limits="[0, 2147483647]"
@@ -147,17 +146,15 @@ class ModelSettings:
     )
     batchnorm: str = setting(
         "frozen",
-        "BatchNorm statistics: frozen keeps the pretrained ones, train updates those of the layers that train.",
+        "BatchNorm statistics: frozen keeps the pretrained ones, train updates those of the layers that train, "
+        "recalibrate takes those of train_data before the first step and keeps them.",
         choices=("frozen", "train", "recalibrate"),
-        later=("recalibrate",),
-        instead="Use 'frozen' or 'train'.",
     )
     reinitialize_top_blocks: int = setting(
         0,
         "Give the backbone's top blocks new random weights before training.",
         unit="blocks",
         limits="[0, inf)",
-        available=False,
     )
 
 
@@ -202,26 +199,25 @@ class ScheduleSettings:
     )
     trainable: str = setting(
         "lp_ft(30 percent)",
-        "What trains when: all, head, or lp_ft(LENGTH), which trains the head alone for LENGTH and then everything.",
+        "What trains when: all; head; top_blocks(N); lp_ft(LENGTH), the head alone for LENGTH and then everything; "
+        "gradual(LENGTH, GROUPS), one block (or one of GROUPS) more after each LENGTH; chain_thaw(LENGTH, GROUPS); "
+        "bias_only; norm_only; or patterns(PATTERN, ...) over variable paths.",
         unit="recipe",
         choices="kft.trainable:RECIPES",
     )
     cache: str = setting(
         "off",
-        "Run the frozen lower part once and store its outputs: exact (equal results), fast, or off.",
+        "Run the frozen lower part once and store its outputs: exact (equal results), fast (half the size), or off.",
         choices=("off", "exact", "fast"),
-        later=("exact", "fast"),
-        instead="Use cache='off'.",
     )
     cache_budget: int = setting(
-        0, "Memory for the cache. 0: a third of what is free.", unit="bytes", limits="[0, inf)", available=False
+        0, "Memory for the cache; the rest goes to disk. 0: a third of what is free.", unit="bytes", limits="[0, inf)"
     )
     cache_views: int = setting(
         0,
         "Augmented views of each example to store. 0: cache only without augmentation.",
         unit="views",
         limits="[0, inf)",
-        available=False,
     )
 
 
@@ -254,10 +250,9 @@ class ExecutionSettings:
         available=False,
     )
     checkpoint_every: str = setting(
-        "",
-        "How often to save what a resume needs, such as '5 minutes'. Empty: never.",
+        "1 epoch",
+        "How often to save what a resume needs, in steps, epochs or minutes; each end of an epoch and SIGTERM do too.",
         unit="duration",
-        available=False,
     )
     on_nan: str = setting(
         "off",

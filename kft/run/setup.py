@@ -149,7 +149,9 @@ def make_setup(config: RunConfig, train: data.Source) -> Setup:
     with strategy.scope():
         task = make_task(config, train.label_names)
         backbone = make_backbone(config)
-        model = training.build_model(backbone, task, batchnorm=config.models.batchnorm)
+        trained = config.models.batchnorm == "train"
+        model = training.build_model(backbone, task, batchnorm="train" if trained else "frozen")
+        _reinitialize(model, backbone, config.models.reinitialize_top_blocks)
     batches = make_batches(config, backbone)(train, train=True)
     lengths = training.update_lengths(batches, config.optimizers.accumulate_steps)
     epochs = _epochs(config.run.length, lengths)
@@ -218,7 +220,7 @@ def _optimizer_options(config: RunConfig) -> dict[str, Any]:
 
 def _scales(config, model, phases) -> optimizers.ParamScales | None:
     """Layer decay, and no weight decay on biases and norms, over what any phase trains; None for a rule of Keras'."""
-    rate = config.optimizers.layer_decay
+    rate = config.optimizers.layer_decay * phases[0].layer_decay
     if rate == 1.0 and not optimizers.OPTIMIZERS[config.optimizers.optimizer].startswith("kft."):
         return None
     patterns = [pattern for phase in phases for pattern in phase.trainable]
@@ -228,6 +230,16 @@ def _scales(config, model, phases) -> optimizers.ParamScales | None:
         learning_rate=[rule for rule in rules if any(re.fullmatch(rule[0], path) for path in trained)],
         weight_decay=optimizers.no_decay_on_bias_and_norm(trained),
     )
+
+
+def _reinitialize(model: training.FineTuneModel, backbone: models.Backbone, count: int) -> None:
+    if count > len(backbone.blocks):
+        raise errors.InputError(
+            f"Got reinitialize_top_blocks={count}. Expected at most the {len(backbone.blocks)} blocks of "
+            f"{backbone.name!r}. Use fewer."
+        )
+    if count:
+        training.reinitialize(model, backbone.blocks[-count:])
 
 
 def _epochs(length: str, lengths: dict[str, int]) -> int:

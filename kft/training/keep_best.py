@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 
 from kft import errors
 
@@ -59,6 +60,18 @@ class KeepBest(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """What it goes on from, for `Checkpoint`."""
+        state = {"best": np.array([self.best_value or 0.0, -1 if self.best_epoch is None else self.best_epoch])}
+        return state | {f"weight/{index}": value for index, value in enumerate(self._best_weights or ())}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Goes on from what `get_state` gave."""
+        value, epoch = state["best"].tolist()
+        weights = [state[f"weight/{index}"] for index in range(len(state) - 1)]
+        if epoch >= 0:
+            self.best_value, self.best_epoch, self._best_weights = value, int(epoch), weights or None
 
     def _is_better(self, value: float) -> bool:
         if math.isnan(value):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras.src.models.functional import operation_fn
 
 from kft import errors, paths
-from kft.training import frozen, update_end, weighted
+from kft.training import checkpoint, frozen, update_end, weighted
 
 NOT_FINITE = "kft: the gradient is not finite"
 
@@ -50,6 +50,8 @@ class FineTuneModel(keras.Model):
         self._traced_for: tuple[str, ...] | None = None
         self._entry: str | None = None
         self._jitted: list[Any] = []
+        self.step_hooks: list[Callable[[], None]] = []
+        self._resume: tuple[int, Any] = (0, None)
 
     def set_trainable(self, patterns: Sequence[str]) -> None:
         """Lets exactly the parameters train whose paths match one of the patterns.
@@ -108,10 +110,14 @@ class FineTuneModel(keras.Model):
         Raises: NonFiniteError at the step whose gradient is NaN or infinite, with an optimizer of kft.
         """
         kwargs["callbacks"] = update_end.with_update_end(self.optimizer, kwargs.get("callbacks"))
+        saved = checkpoint.checkpoint_of(kwargs["callbacks"])
+        if saved is not None and not isinstance(kwargs["callbacks"], keras.callbacks.CallbackList):
+            self.make_train_function()
+            kwargs["initial_epoch"] = saved.resume(self, kwargs.get("initial_epoch", 0))
         from_epoch = getattr(x, "from_epoch", None)
         if from_epoch is not None:
             kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
-            x = from_epoch(kwargs.get("initial_epoch", 0))
+            x = from_epoch(kwargs.get("initial_epoch", 0), self._resume[0])
         try:
             return super().fit(x, *args, **kwargs)
         except tf.errors.InvalidArgumentError as error:
@@ -122,6 +128,15 @@ class FineTuneModel(keras.Model):
                 "finite numbers. That step changed nothing. Look for such numbers in the data, or lower the "
                 "learning rate."
             ) from None
+
+    def resume_within_epoch(self, steps_done: int, restore_metrics: Callable[[], None]) -> None:
+        """Lets the next `fit` begin within its first epoch, with what the metrics were there.
+
+        Args:
+          steps_done: int >= 0, steps of that epoch that are done.
+          restore_metrics: called when Keras has reset the metrics at the begin of the epoch.
+        """
+        self._resume = (steps_done, restore_metrics)
 
     def make_train_function(self, force=False):
         trains = tuple(variable.path for variable in self.trainable_variables)
@@ -152,7 +167,17 @@ class FineTuneModel(keras.Model):
         def train_function(iterator):
             if traced != [variable.trainable for variable in self.parameters]:
                 raise self._drift(traced)
-            return run(iterator)
+            steps_done, restore_metrics = self._resume
+            if steps_done:  # Keras counts the steps of an epoch from its begin
+                if restore_metrics is not None:
+                    self._build_losses_and_metrics(_replica_spec(iterator.element_spec))
+                    restore_metrics()
+                self._resume = (steps_done - 1, None)
+                return self._get_metrics_result_or_logs({})
+            logs = run(iterator)
+            for hook in self.step_hooks:
+                hook()
+            return logs
 
         self.train_function = train_function
 

@@ -1,5 +1,6 @@
 """A training through its phases."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import keras
 
 from kft import errors, schedules, trainable
-from kft.training import activation_store, frozen_prefix
+from kft.training import activation_store, frozen_prefix, update_end
+from kft.training import checkpoint as checkpoint_module
 from kft.training import model as model_module
 
 
@@ -52,12 +54,11 @@ def fine_tune(
     if isinstance(schedule, str):
         schedule = trainable.make_trainable_schedule(schedule, model.blocks)
     trainable.validate(schedule, [variable.path for variable in model.parameters])
-    phases = trainable.epochs_of_phases(
-        schedule, epochs=epochs, steps_per_epoch=data.steps_per_epoch, global_batch_size=data.global_batch_size
-    )
+    accumulate_steps = getattr(model.optimizer, "accumulate_steps", 1)
+    phases = trainable.epochs_of_phases(schedule, epochs=epochs, **update_lengths(data, accumulate_steps))
     _build_optimizer(model, [phase for _, _, phase in phases])
     shared = _OneTraining(
-        list(callbacks),
+        update_end.with_update_end(model.optimizer, callbacks),
         add_history=True,
         add_progbar=verbose != 0,
         verbose=1 if verbose == "auto" else verbose,
@@ -65,16 +66,21 @@ def fine_tune(
         steps=data.steps_per_epoch,
         model=model,
     )
-    storage = activation_store.Storage(cache_budget, cache_folder)
-    with storage.closing():
+    with contextlib.closing(activation_store.Storage(cache_budget, cache_folder)) as storage:
         prefix = None
         if cache != "off":
             report = print if verbose else lambda _: None
             prefix = frozen_prefix.FrozenPrefix(
                 model, phases, mode=cache, views=cache_views, storage=storage, report=report
             )
+        saved = checkpoint_module.checkpoint_of(callbacks)
+        resumed = saved.resume(model, 0) if saved else 0
+        model.stop_training = False
         shared.begin()
         for number, (first, end, phase) in enumerate(phases):
+            if end <= resumed:
+                continue
+            first = max(first, resumed)
             model.set_trainable(phase.trainable)
             inputs = prefix.begin(number, data, validation_data) if prefix else (data, validation_data)
             model.fit(
@@ -87,6 +93,19 @@ def fine_tune(
     model.history.cache = prefix.decisions if prefix else []
     shared.end()
     return model.history
+
+
+def update_lengths(data: Any, accumulate_steps: int = 1) -> dict[str, int]:
+    """How many updates an epoch has, and how many examples an update, as `steps_per_epoch` and `global_batch_size`.
+
+    Args:
+      data: of `kft.data.batches`.
+      accumulate_steps: int >= 1, batches of one update; the last update of an epoch may have fewer.
+    """
+    return {
+        "steps_per_epoch": -(-data.steps_per_epoch // accumulate_steps),
+        "global_batch_size": data.global_batch_size * accumulate_steps,
+    }
 
 
 def phase_learning_rate(
@@ -141,6 +160,7 @@ class _OneTraining(keras.callbacks.CallbackList):
     """Callbacks that see several `fit` calls as one training."""
 
     def begin(self):
+        self._last_logs = None
         super().on_train_begin()
 
     def end(self):

@@ -1,0 +1,183 @@
+import keras
+import numpy as np
+import pytest
+
+from kft import data, errors, optimizers, schedules
+from kft.training import Checkpoint, KeepBest, fine_tune, variables_sha256
+from tests.training.models import crossentropy, examples, make_model
+
+EPOCHS, BATCH = 4, 8
+PHASES = "lp_ft(1 epochs, 2)"
+
+
+def batches(shuffle=True):
+    x, y = examples(22)
+    source = data.from_arrays(np.uint8(np.clip(x * 40 + 128, 0, 255)).reshape(-1, 2, 4, 1), y)
+    return data.batches(
+        source,
+        encode=lambda raw, seed: raw["image"],
+        preprocess=flat,
+        global_batch_size=BATCH,
+        seed=3,
+        shuffle=shuffle,
+    )
+
+
+def flat(images):
+    return keras.ops.reshape(keras.ops.cast(images, "float32") / 64.0 - 2.0, (-1, 8))
+
+
+def run(folder, *, every="1 steps", stop_after=None, optimizer="adamw", plateau=False, leave_out=None, **options):
+    """Trains through two phases, with dropout, early stopping and a schedule; the digest of all that is left."""
+    keras.backend.clear_session()
+    model = make_model(dropout=0.3, batchnorm="train")
+    rate = schedules.make_schedule("cosine", learning_rate=0.05, total_steps=12, warmup_steps=2)
+    if plateau:
+        rate = schedules.Plateau(rate, factor=0.5, patience=1, mode="min")
+    rule = optimizers.make_optimizer(optimizer, learning_rate=rate, options=options)
+    model.compile(rule, crossentropy(), metrics=["accuracy"])
+    keep = KeepBest("val_loss", mode="min")
+    checkpoint = Checkpoint(folder, every=every, also=[keep], facts={"seed": 3}, keep=2)
+    callbacks = [keep, *([schedules.PlateauCallback(rate)] if plateau else []), checkpoint]
+    if stop_after is not None:
+        callbacks.append(StopAfter(stop_after))
+    if leave_out is not None:
+        forget(checkpoint, leave_out)
+    try:
+        history = fine_tune(
+            model, batches(), PHASES, epochs=EPOCHS, validation_data=batches(False), callbacks=callbacks, verbose=0
+        )
+    except Stopped:
+        return None
+    rows = {name: values[-1] for name, values in history.history.items()}
+    state = [*model.optimizer.variables, *model.variables, *getattr(rate, "variables", ())]
+    return variables_sha256(state), rows, keep.best_epoch, keep.best_value
+
+
+class Stopped(Exception):
+    """The run was cut off."""
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Cuts a run off after so many steps of this process."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    def on_train_begin(self, logs=None):
+        self.model.step_hooks.append(self._count)
+
+    def _count(self):
+        self.left -= 1
+        if self.left == 0:
+            raise Stopped
+
+
+def forget(checkpoint, name):
+    """A checkpoint that leaves out one thing of what it saves: it restores what is there before."""
+    save = checkpoint._save
+
+    def without():
+        save()
+        for path in checkpoint.folder.iterdir():
+            rewrite(path, name)
+
+    checkpoint._save = without
+
+
+def rewrite(path, name):
+    from kft.training import checkpoint_files
+
+    saved = checkpoint_files._load(path)
+    arrays = {k: np.zeros_like(v) if k.startswith(name) else v for k, v in saved.arrays.items()}
+    checkpoint_files.save(path.parent, saved.step, arrays, saved.facts)
+
+
+VARIANTS = {
+    "adamw": {},
+    "momentum, averages": {"optimizer": "momentum", "use_ema": True, "ema_momentum": 0.8},
+    "adam, accumulation, plateau": {"optimizer": "adam", "accumulate_steps": 2, "plateau": True},
+}
+UNINTERRUPTED = {}
+
+
+def uninterrupted(variant, tmp_path_factory):
+    if variant not in UNINTERRUPTED:
+        UNINTERRUPTED[variant] = run(tmp_path_factory.mktemp("whole"), **VARIANTS[variant])
+    return UNINTERRUPTED[variant]
+
+
+ALL = [(variant, steps) for variant in VARIANTS for steps in (1, 3, 5, 8, 11)]
+QUICK = [("adamw", 1), ("adamw", 11), ("momentum, averages", 5), ("adam, accumulation, plateau", 8)]
+
+
+@pytest.mark.parametrize(
+    ("variant", "steps"), [case if case in QUICK else pytest.param(*case, marks=pytest.mark.slow) for case in ALL]
+)
+def test_a_run_cut_off_after_any_step_ends_as_if_it_was_not(variant, steps, tmp_path, tmp_path_factory):
+    """R2, R3: within the first epoch, at the end of a phase, within a later epoch, at the last step but one."""
+    assert run(tmp_path, stop_after=steps, **VARIANTS[variant]) is None
+    assert run(tmp_path, **VARIANTS[variant]) == uninterrupted(variant, tmp_path_factory)
+
+
+@pytest.mark.slow
+def test_a_run_cut_off_again_and_again_ends_as_if_it_was_not(tmp_path, tmp_path_factory):
+    for steps in (2, 1, 4, 3):
+        assert run(tmp_path, stop_after=steps) is None
+    assert run(tmp_path) == uninterrupted("adamw", tmp_path_factory)
+
+
+def test_a_run_that_had_ended_gives_its_result_again(tmp_path):
+    whole = run(tmp_path)
+    assert run(tmp_path)[0] == whole[0]
+
+
+SAVED = ("weight/", "seed/", "optimizer/m/", "optimizer/steps", "optimizer/iteration", "metric/", "callback/")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in ("seed/", "callback/") else pytest.param(n, marks=pytest.mark.slow) for n in SAVED]
+)
+def test_what_is_not_saved_is_missed(name, tmp_path, tmp_path_factory):
+    """R4, the negative control: without one of the things saved, the run ends otherwise."""
+    assert run(tmp_path, stop_after=10, leave_out=name) is None
+    assert run(tmp_path) != uninterrupted("adamw", tmp_path_factory)
+
+
+def test_a_changed_setting_is_refused_by_name(tmp_path):
+    model = make_model()
+    model.compile(optimizers.make_optimizer("adam", learning_rate=0.1), crossentropy())
+    model.fit(batches(), epochs=1, verbose=0, callbacks=[Checkpoint(tmp_path, facts={"seed": 3, "rate": 0.1})])
+    with pytest.raises(errors.InputError, match="rate was 0.1 and is 0.2"):
+        model.fit(batches(), epochs=2, verbose=0, callbacks=[Checkpoint(tmp_path, facts={"seed": 3, "rate": 0.2})])
+    forced = Checkpoint(tmp_path, facts={"seed": 3, "rate": 0.2}, force=True)
+    assert model.fit(batches(), epochs=2, verbose=0, callbacks=[forced]).epoch == [1]
+
+
+def test_another_optimizer_is_refused_with_the_variables(tmp_path):
+    for name, message in (("adam", None), ("momentum", "left over 'optimizer/m/")):
+        model = make_model()
+        model.compile(optimizers.make_optimizer(name, learning_rate=0.1), crossentropy())
+        if message is None:
+            model.fit(batches(), epochs=1, verbose=0, callbacks=[Checkpoint(tmp_path)])
+        else:
+            with pytest.raises(errors.InputError, match=message):
+                model.fit(batches(), epochs=2, verbose=0, callbacks=[Checkpoint(tmp_path)])
+
+
+def test_plain_fit_goes_on_where_it_was_killed(tmp_path):
+    def fit(folder, stop_after=None):
+        keras.backend.clear_session()
+        model = make_model(dropout=0.3)
+        model.compile(optimizers.make_optimizer("adam", learning_rate=0.1), crossentropy(), metrics=["accuracy"])
+        callbacks = [Checkpoint(folder, every="1 steps")] + ([StopAfter(stop_after)] if stop_after else [])
+        try:
+            history = model.fit(batches(), epochs=3, verbose=0, callbacks=callbacks)
+        except Stopped:
+            return None
+        return variables_sha256([*model.variables, *model.optimizer.variables]), history.history["loss"][-1]
+
+    whole = fit(tmp_path / "whole")
+    assert fit(tmp_path / "parts", stop_after=5) is None
+    assert fit(tmp_path / "parts") == whole
