@@ -25,9 +25,8 @@ def python_blocks() -> list[str]:
 
 def command_lines() -> list[list[str]]:
     """The indented lines that call a command of ours, those continued by a backslash joined."""
-    lines = re.findall(r"^ {4}(\S.*(?:\\\n.*)*)", README, re.MULTILINE)
-    words = [shlex.split(line.replace("\\\n", " "), comments=True) for line in lines]
-    return [line for line in words if line[0].startswith("kft-") or line[:2] == ["python", "-m"]]
+    lines = re.findall(r"^ {4}((?:kft-|python -m )(?:.*\\\n)*.*)", README, re.MULTILINE)
+    return [shlex.split(line.replace("\\\n", " "), comments=True) for line in lines]
 
 
 @pytest.fixture

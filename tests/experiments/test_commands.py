@@ -274,7 +274,7 @@ def not_yet():
             texts = {"duration": "5 minutes", "options": "factor=0.5"}
             yield (
                 leaf.name,
-                {bool: "true", int: "1", float: "0.5", str: texts.get(leaf.metadata["unit"], "x")}[
+                {bool: "true", int: "2", float: "0.5", str: texts.get(leaf.metadata["unit"], "x")}[
                     leaf.item or leaf.type
                 ],
             )
