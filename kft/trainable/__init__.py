@@ -9,12 +9,19 @@ from kft import errors, tables
 RECIPES = {
     "all": "kft.trainable.recipes:everything",
     "head": "kft.trainable.recipes:head",
+    "top_blocks": "kft.trainable.recipes:top_blocks",
     "lp_ft": "kft.trainable.recipes:lp_ft",
+    "gradual": "kft.trainable.recipes:gradual",
+    "chain_thaw": "kft.trainable.recipes:chain_thaw",
+    "bias_only": "kft.trainable.recipes:bias_only",
+    "norm_only": "kft.trainable.recipes:norm_only",
+    "patterns": "kft.trainable.recipes:patterns",
 }
 
 __getattr__ = tables.lazy_attributes(
     __name__,
     {
+        "TrainableCallback": "kft.trainable.callback:TrainableCallback",
         "Phase": "kft.trainable.schedule:Phase",
         "TrainableSchedule": "kft.trainable.schedule:TrainableSchedule",
         "epochs_of_phases": "kft.trainable.schedule:epochs_of_phases",

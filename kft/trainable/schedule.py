@@ -17,12 +17,18 @@ class Phase:
       learning_rate_scale: float > 0, factor on the run's learning rate in this phase.
       restart_schedule: whether the learning-rate schedule, warm-up included, begins anew over this phase; without
         it the phase goes on in the schedule of the one before.
+      layer_decay: float in (0, 1], factor from each block's learning rate to that of the block below it; the same in
+        all phases.
+
+    `learning_rate_scale`, `restart_schedule` and `layer_decay` take effect where the optimizer is made, as in
+    `kft.run`: by `kft.training.phase_learning_rate` and `kft.optimizers.layerwise_decay`.
     """
 
     start: duration.Duration
     trainable: tuple[str, ...]
     learning_rate_scale: float = 1.0
     restart_schedule: bool = False
+    layer_decay: float = 1.0
 
     def __post_init__(self):
         if not self.trainable:
@@ -32,6 +38,10 @@ class Phase:
                 f"Got learning_rate_scale={self.learning_rate_scale!r}. Expected a number > 0. "
                 "To freeze layers, leave them out of `trainable`."
             )
+        if not 0 < self.layer_decay <= 1:
+            raise errors.InputError(
+                f"Got layer_decay={self.layer_decay!r}. Expected a number in (0, 1]. Use 1 for none."
+            )
 
 
 TrainableSchedule = tuple[Phase, ...]
@@ -40,10 +50,17 @@ TrainableSchedule = tuple[Phase, ...]
 def validate(schedule: Sequence[Phase], variable_paths: Iterable[str]) -> None:
     """Checks phases against the variables of a model.
 
-    Raises: InputError if there is no phase, the first does not start at 0, or a pattern matches no variable.
+    Raises: InputError if there is no phase, the first does not start at 0, a pattern matches no variable, or phases
+      differ in `layer_decay`.
     """
     if not schedule or schedule[0].start.amount != 0:
         raise errors.InputError(f"Got phases {list(schedule)!r}. Expected the first to start at 0. Set its start.")
+    decays = sorted({phase.layer_decay for phase in schedule})
+    if len(decays) > 1:
+        raise errors.InputError(
+            f"Got phases with layer_decay {decays}. Expected one for all, as the optimizer's scales do not change. "
+            "Use one."
+        )
     variable_paths = list(variable_paths)
     for phase in schedule:
         paths.select(variable_paths, phase.trainable, what="trainable")

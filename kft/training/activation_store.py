@@ -6,7 +6,6 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
 
 import ml_dtypes
 import numpy as np
@@ -88,6 +87,7 @@ class Storage:
     def __init__(self, budget: int = 0, folder: str | os.PathLike | None = None):
         self.budget = budget or free_memory() // 3
         self._folder = pathlib.Path(folder or tempfile.gettempdir())
+        self._made = False
         self._rows: list[MemoryRows | DiskRows] = []
 
     @property
@@ -99,7 +99,9 @@ class Storage:
         """Where `size` bytes more would go: "memory", "disk", or None where there is no room."""
         if self.in_memory + size <= self.budget:
             return "memory"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._folder.is_dir():
+            self._folder.mkdir(parents=True)
+            self._made = True
         return "disk" if size * DISK_MARGIN <= shutil.disk_usage(self._folder).free else None
 
     def make(self, shape: tuple[int, ...], dtype: np.dtype, place: str) -> MemoryRows | DiskRows:
@@ -113,14 +115,13 @@ class Storage:
         self._rows.remove(rows)
         rows.close()
 
-    @contextlib.contextmanager
-    def closing(self) -> Iterator["Storage"]:
-        """Gives everything back at its end."""
-        try:
-            yield self
-        finally:
-            for rows in list(self._rows):
-                self.free(rows)
+    def close(self) -> None:
+        """Gives everything back."""
+        for rows in list(self._rows):
+            self.free(rows)
+        if self._made:
+            with contextlib.suppress(OSError):  # something else is in it
+                self._folder.rmdir()
 
 
 def size_of(shape: tuple[int, ...], dtype: np.dtype) -> int:

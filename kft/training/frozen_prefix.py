@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from kft import errors
-from kft.training import activation_store, activations
-from kft.training.split_graph import Subgraph, frontier, frozen_tensors, needed_nodes
+from kft.training import activation_store, activations, graph_part
+from kft.training.split_graph import Subgraph, frontier, frozen_tensors, needed_nodes, nodes_in_order
 
 CACHES = ("off", "exact", "fast")
 
@@ -68,6 +68,7 @@ class FrozenPrefix:
         self.mode, self.views, self.storage, self.report = mode, views, storage, report
         self.decisions: list[dict[str, Any]] = []
         self._random: frozenset[int] = frozenset()
+        self._parts: dict[tuple[int, ...], graph_part.GraphPart] = {}
         self._of_data: dict[int, activations.Activations] = {}
         self._keys: dict[int, str] = {}
         self._plan()
@@ -110,7 +111,7 @@ class FrozenPrefix:
                 "as they are within a phase. Use cache='off' where a callback changes frozen weights."
             )
         for stored in self._of_data.values():
-            stored.drop(keep=lambda key: self._needed_later(number, key, stored))
+            stored.keep_only([key for key in stored.tensors if self._needed_later(number, key, stored)])
 
     def _batches(self, number: int, role: str, data: Any, digests: dict[int, bytes]) -> Any | None:
         """The data of a phase, stored; None if it is not."""
@@ -121,18 +122,18 @@ class FrozenPrefix:
         while True:
             plan = self.plans[number]
             keys = self._hash([*plan.frozen.values()], digests)
-            stored.drop(keep=lambda key: stored.tensors[key].key == keys.get(key))
+            stored.keep_only([key for key, tensor in stored.tensors.items() if tensor.key == keys.get(key)])
             try:
                 self._store(number, role, stored, keys)
                 break
-            except activations.DrawsError as error:
+            except graph_part.DrawsError as error:
                 if not error.operations:
                     return self._say(number, role, str(error))
                 self._random |= error.operations
                 self._plan()
                 self.model.set_trainable(self.phases[number][2].trainable)
-            except activations.NotStoredError as error:
-                stored.drop()
+            except graph_part.NotStoredError as error:
+                stored.keep_only(())
                 return self._say(number, role, str(error))
         name = f"phase_{number + 1}"
         suffix = Subgraph(self.model, plan.crossing, self.model.outputs, plan.inference)
@@ -156,13 +157,15 @@ class FrozenPrefix:
         if missing:
             targets = missing + [tensor for tensors in extras for tensor in tensors[1]]
             sources = self._sources(stored, targets)
-            subgraph = Subgraph(self.model, sources, targets)
-            pays = self._pays(number, stored, [later for later, _ in extras])
-            seconds = stored.compute(subgraph, sources, targets, keys=keys, pays=pays)
-        if not missing or sources[0] is not self.model.inputs[0]:
+            part = self._part(sources, targets)
+            if part.from_inputs and sum(epochs for epochs, _ in self._shares(number, extras)) <= stored.views:
+                raise graph_part.NotStoredError("it would not be read more often than it is computed")
+            pays = self._pays(self._shares(number, extras), stored)
+            seconds = stored.compute(part, sources, targets, keys=keys, pays=pays)
+        if not missing or not part.from_inputs:
             # The values come from what an earlier phase stored: prove that the data still gives them.
             began = time.perf_counter()
-            stored.check(Subgraph(self.model, self.model.inputs, plan.crossing), plan.crossing)
+            stored.check(self._part(self.model.inputs, plan.crossing), plan.crossing)
             checking = time.perf_counter() - began
             how = f"reused, checked in {checking:.1f} s" if not missing else f"from an earlier cut in {seconds:.1f} s"
         else:
@@ -178,10 +181,21 @@ class FrozenPrefix:
             stored=True,
         )
 
-    def _pays(self, number: int, stored: activations.Activations, later: Sequence[int]):
+    def _part(self, sources: Sequence[Any], targets: Sequence[Any]) -> graph_part.GraphPart:
+        """The same part for training and validation data, so that it is traced once."""
+        key = (*map(id, sources), 0, *map(id, targets))
+        if key not in self._parts:
+            self._parts = {key: graph_part.GraphPart(self.model, sources, targets)}
+        return self._parts[key]
+
+    def _shares(self, number: int, extras: Sequence[tuple[int, Any]]) -> list[tuple[int, float]]:
+        """The phases that a pass serves: their epochs, and about what part of the pass each would compute."""
+        whole = self.plans[number].num_operations
+        numbers = (number, *(later for later, _ in extras))
+        return [(self.plans[n].epochs, self.plans[n].num_operations / whole) for n in numbers]
+
+    def _pays(self, shares: Sequence[tuple[int, float]], stored: activations.Activations):
         """Whether storing costs less than computing, over all the phases that it serves."""
-        own = self.plans[number]
-        shares = [(self.plans[n].epochs, self.plans[n].num_operations / own.num_operations) for n in (number, *later)]
 
         def pays(computing: float, writing: float, reading: float) -> bool:
             each_time = stored.seconds_per_batch or computing
@@ -235,7 +249,7 @@ class FrozenPrefix:
 
     def _hash(self, tensors: Sequence[keras.KerasTensor], digests: dict[int, bytes]) -> dict[int, str]:
         """What each tensor's values depend on, hashed: the graph and weights below it, and how it is stored."""
-        made_by = {id(t): node for plan in self.plans for node in _nodes(plan) for t in node.outputs}
+        made_by = {id(tensor): node for node in nodes_in_order(self.model) for tensor in node.outputs}
         keys: dict[int, str] = {}
 
         def key(tensor: keras.KerasTensor) -> str:
@@ -258,10 +272,6 @@ class FrozenPrefix:
     def _say(self, number: int, role: str, text: str, *, stored: bool = False) -> None:
         self.decisions.append({"phase": number + 1, "data": role, "stored": stored, "text": text})
         self.report(f"frozen part, phase {number + 1}, {role}: {'' if stored else 'not stored, as '}{text}")
-
-
-def _nodes(plan: PhasePlan) -> list[Any]:
-    return [tensor._keras_history.operation._inbound_nodes[tensor._keras_history.node_index] for tensor in plan.frozen.values()]
 
 
 def _outputs_of(model: Any, suffix: Subgraph) -> Callable[..., Any]:

@@ -6,9 +6,23 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-DRAWS = ("RandomUniform", "RandomUniformInt", "RandomStandardNormal", "TruncatedNormal", "ParameterizedTruncatedNormal",
-         "RandomGamma", "RandomPoisson", "RandomPoissonV2", "Multinomial", "RandomShuffle", "SampleDistortedBoundingBox",
-         "SampleDistortedBoundingBoxV2", "StatefulUniform", "StatefulStandardNormalV2", "StatefulRandomBinomial")
+DRAWS = (
+    "RandomUniform",
+    "RandomUniformInt",
+    "RandomStandardNormal",
+    "TruncatedNormal",
+    "ParameterizedTruncatedNormal",
+    "RandomGamma",
+    "RandomPoisson",
+    "RandomPoissonV2",
+    "Multinomial",
+    "RandomShuffle",
+    "SampleDistortedBoundingBox",
+    "SampleDistortedBoundingBoxV2",
+    "StatefulUniform",
+    "StatefulStandardNormalV2",
+    "StatefulRandomBinomial",
+)
 
 
 def stateful_operations(concrete: Any) -> list[str]:
