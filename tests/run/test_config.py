@@ -113,11 +113,8 @@ def test_a_value_that_cannot_be_is_refused_with_the_remedy(values, words):
     [
         {"mixup": 0.2},
         {"encoding": "latin-1"},
-        {"reinitialize_top_blocks": 1},
-        {"cache": "exact"},
         {"strategy": "multi_worker"},
         {"precision": "mixed_bfloat16"},
-        {"batchnorm": "recalibrate"},
         {"on_nan": "rollback"},
         {"augmentation": ("randaugment",)},
     ],
