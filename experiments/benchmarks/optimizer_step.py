@@ -1,7 +1,7 @@
 """The time of one optimizer update: each rule of kft against Keras' counterpart, on the shapes of real models.
 
 Example:
-  python -m experiments.benchmarks.optimizer_step --shapes=bert --rules=adam,adamw --xla=false
+  python -m experiments.benchmarks.optimizer_step --shapes=bert --rules=adam,adamw --jit_compile=false
 
 Both update the same shapes with the same gradients, in one process, by turns; the ratio is that of the medians. The
 rules of kft have layer-wise scales on rate and decay and a step for each variable. The embedding gradient of BERT comes
@@ -54,7 +54,7 @@ def _define(flag_values):
     define = {"flag_values": flag_values}
     absl_flags.DEFINE_enum("shapes", "bert", ("bert", "resnet50"), "Of which model: 22.7 M or 25.6 M.", **define)
     absl_flags.DEFINE_list("rules", list(RULES), f"Which rules, of: {', '.join(RULES)}.", **define)
-    absl_flags.DEFINE_bool("xla", False, "Whether XLA compiles the update.", **define)
+    absl_flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles the update.", **define)
     absl_flags.DEFINE_integer("runs", 5, "Measurements of each, of which the median counts.", 1, **define)
     absl_flags.DEFINE_integer("updates", 5, "In each measurement.", 1, **define)
     absl_flags.DEFINE_bool("memory", False, "Whether to compare memory too, in processes of their own.", **define)
@@ -74,7 +74,7 @@ def _run(config, flag_values):
     for rule in flag_values.rules:
         rows.append({"rule": rule, **measure(rule, flag_values)})
         print(json.dumps(rows[-1]), flush=True)
-    print(f"\n{flag_values.shapes}, xla={flag_values.xla}\n{inspection.table(rows)}")
+    print(f"\n{flag_values.shapes}, jit_compile={flag_values.jit_compile}\n{inspection.table(rows)}")
 
 
 def measure(rule: str, settings: Any) -> dict[str, float]:
@@ -132,7 +132,7 @@ def make_update(rule: str, library: str, settings: Any) -> Callable[[], Any]:
     optimizer.build(members)
 
     # Gradients come as arguments, as constants could be folded.
-    @tf.function(jit_compile=settings.xla, autograph=False)
+    @tf.function(jit_compile=settings.jit_compile, autograph=False)
     def update(gradients):
         optimizer.apply(gradients, members)
         return optimizer.iterations.value + 0
@@ -189,7 +189,7 @@ def _seconds(update, count):
 def _memory(rule, library, settings):
     """The highest resident memory of a process that makes ten updates, in MB."""
     command = [sys.executable, "-m", "experiments.benchmarks.optimizer_step", f"--rules={rule}", f"--only={library}"]
-    command += [f"--shapes={settings.shapes}", f"--xla={str(settings.xla).lower()}"]
+    command += [f"--shapes={settings.shapes}", f"--jit_compile={str(settings.jit_compile).lower()}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
