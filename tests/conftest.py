@@ -40,10 +40,10 @@ def no_network(monkeypatch):
 
 @pytest.fixture
 def mirrored_pair():
-    """A MirroredStrategy over two logical CPUs."""
-    import tensorflow as tf
+    """The MirroredStrategy over two logical CPUs."""
+    from kft import distribute
 
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return distribute.make_strategy("mirrored", devices=["CPU:0", "CPU:1"])
 
 
 @pytest.fixture(scope="session")

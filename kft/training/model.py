@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras.src.models.functional import operation_fn
 
 from kft import errors, paths
-from kft.training import checkpoint, frozen, update_end, weighted
+from kft.training import checkpoint, frozen, step_parts, update_end, weighted
 
 NOT_FINITE = "kft: the gradient is not finite"
 
@@ -148,16 +148,16 @@ class FineTuneModel(keras.Model):
         with self.distribute_strategy.scope():
             if not self.optimizer.built:
                 self.optimizer.build(variables)
-        self._check_optimizer()
+        step_parts.check_compiled(self)
         self._inference = self.inference_operations()
         self._traced_for = trains
         forward_backward = self._maybe_jit(self._forward_backward(variables))
 
         def step(data):
-            x, y, weight = _unpack(data)
+            x, y, weight = step_parts.unpack(data)
             gradients, loss_sum, weight_sum, y_pred = forward_backward(x, y, weight)
             if getattr(self.optimizer, "needs_ascend", False):  # SAM: the gradient of another place, for the same batch
-                self.optimizer.ascend(*_present(gradients, variables), weight_sum)
+                self.optimizer.ascend(*step_parts.present(gradients, variables), weight_sum)
                 gradients = forward_backward(x, y, weight)[0]
             self._apply(gradients, variables, weight_sum)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
@@ -170,7 +170,7 @@ class FineTuneModel(keras.Model):
             steps_done, restore_metrics = self._resume
             if steps_done:  # Keras counts the steps of an epoch from its begin
                 if restore_metrics is not None:
-                    self._build_losses_and_metrics(_replica_spec(iterator.element_spec))
+                    self._build_losses_and_metrics(step_parts.replica_spec(iterator.element_spec))
                     restore_metrics()
                 self._resume = (steps_done - 1, None)
                 return self._get_metrics_result_or_logs({})
@@ -192,7 +192,7 @@ class FineTuneModel(keras.Model):
         forward = self._maybe_jit(forward)
 
         def step(data):
-            x, y, weight = _unpack(data)
+            x, y, weight = step_parts.unpack(data)
             loss_sum, weight_sum, y_pred = forward(x, y, weight)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
 
@@ -214,7 +214,7 @@ class FineTuneModel(keras.Model):
             rows = [row for part in local for row in part]
             return keras.tree.map_structure(lambda *tensors: tf.concat(tensors, 0), *rows)
 
-        self.predict_function = predict_function if self.run_eagerly else _graph(predict_function)
+        self.predict_function = predict_function if self.run_eagerly else step_parts.graph(predict_function)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Nothing to do: a functional model is built, losses and metrics are built from the data's spec."""
@@ -246,7 +246,7 @@ class FineTuneModel(keras.Model):
         return loss_sum, weight_sum
 
     def _apply(self, gradients, variables, weight_sum) -> None:
-        gradients, variables = _present(gradients, variables)
+        gradients, variables = step_parts.present(gradients, variables)
         if hasattr(self.optimizer, "apply_sums"):
             norm = self.optimizer.apply_sums(gradients, variables, weight_sum)
             if self.optimizer.loss_scale_factor != "dynamic":  # which leaves such a step out, and lowers the scale
@@ -256,7 +256,7 @@ class FineTuneModel(keras.Model):
         if self.distribute_strategy.num_replicas_in_sync > 1:
             total = tf.distribute.get_replica_context().all_reduce("SUM", weight_sum)
         scale = tf.math.divide_no_nan(1.0, total)
-        gradients = [_scaled(gradient, scale) for gradient in gradients]
+        gradients = [step_parts.scaled(gradient, scale) for gradient in gradients]
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
     def _update_metrics(self, y, y_pred, weight, loss_sum, weight_sum) -> None:
@@ -277,11 +277,11 @@ class FineTuneModel(keras.Model):
             return one_step(next(iterator))
 
         if not self.run_eagerly:
-            one_step, from_iterator = _graph(one_step), _graph(from_iterator)
+            one_step, from_iterator = step_parts.graph(one_step), step_parts.graph(from_iterator)
 
         def function(iterator):
             if isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
-                self._build_losses_and_metrics(_replica_spec(iterator.element_spec))
+                self._build_losses_and_metrics(step_parts.replica_spec(iterator.element_spec))
                 return from_iterator(iterator)
             data = tuple(part for part in next(iterator) if part is not None)
             data = keras.tree.map_structure(tf.convert_to_tensor, data)
@@ -293,7 +293,7 @@ class FineTuneModel(keras.Model):
     def _build_losses_and_metrics(self, spec: Any) -> None:
         """Keras resolves words such as "accuracy" by the shapes of targets and outputs."""
         symbolic = lambda s: keras.KerasTensor(s.shape, s.dtype.name)  # noqa: E731
-        y = keras.tree.map_structure(symbolic, _unpack_spec(spec)[1])
+        y = keras.tree.map_structure(symbolic, step_parts.unpack_spec(spec)[1])
         y_pred = self.outputs[0] if len(self.outputs) == 1 else self._outputs_struct
         with self.distribute_strategy.scope():
             if not self._compile_loss.built:
@@ -304,7 +304,7 @@ class FineTuneModel(keras.Model):
     def _maybe_jit(self, function: Callable) -> Callable:
         if not self.jit_compile or self.run_eagerly:
             return function
-        jitted = _graph(function, jit_compile=True)
+        jitted = step_parts.graph(function, jit_compile=True)
         self._jitted.append(jitted)
         return jitted
 
@@ -315,54 +315,3 @@ class FineTuneModel(keras.Model):
             "a `fit`, which goes on to train what it began with. Expected no change until its end. Use phases of "
             "`fine_tune`, or kft.trainable.TrainableCallback."
         )
-
-    def _check_optimizer(self) -> None:
-        if self.steps_per_execution != 1:
-            raise errors.not_available_yet("steps_per_execution", self.steps_per_execution, "Leave it at 1.")
-        clips = [getattr(self.optimizer, name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm")]
-        ours = hasattr(self.optimizer, "apply_sums")
-        if self.distribute_strategy.num_replicas_in_sync > 1 and not ours and any(clip is not None for clip in clips):
-            raise errors.InputError(
-                f"Got {self.optimizer.name!r} of Keras with clipping, on several replicas. Expected an optimizer "
-                "that clips after the reduction; this one clips before it, which gives another result. Use one "
-                "of kft.optimizers."
-            )
-
-
-def _graph(function: Callable, **kwargs) -> Callable:
-    """A graph function without rewriting of Python control flow: errors keep their type, tracing is quicker."""
-    return tf.function(function, autograph=False, **kwargs)
-
-
-def _unpack(data: Any) -> tuple[Any, Any, tf.Tensor]:
-    """x, y, and a weight for every example: 1 where the data has none."""
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-    if y is None:
-        raise errors.InputError("Got batches without targets. Expected (x, y) or (x, y, weight). Add y.")
-    if keras.tree.is_nested(weight):
-        raise errors.InputError("Got a structure of sample weights. Expected one weight for each example.")
-    if weight is None:
-        weight = tf.ones(tf.shape(keras.tree.flatten(x)[0])[:1])
-    return x, y, tf.cast(weight, tf.float32)
-
-
-def _unpack_spec(spec: Any) -> tuple[Any, Any, Any]:
-    return keras.utils.unpack_x_y_sample_weight(spec if isinstance(spec, tuple) else tuple(spec))
-
-
-def _replica_spec(spec: Any) -> Any:
-    """The spec of what one replica gets."""
-    first = lambda s: getattr(s, "_value_specs", (s,))[0]  # noqa: E731
-    return keras.tree.map_structure(first, spec)
-
-
-def _present(gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> tuple[list, list]:
-    """The gradients that are there, and their variables."""
-    pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-    return [gradient for gradient, _ in pairs], [variable for _, variable in pairs]
-
-
-def _scaled(gradient: Any, scale: tf.Tensor) -> Any:
-    if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(gradient.values * scale, gradient.indices, gradient.dense_shape)
-    return gradient * scale

@@ -110,7 +110,7 @@ def test_describe_lists_every_variable_and_trains_nothing(data_flags, no_step, t
     monkeypatch.chdir(tmp_path)
     assert call(describe, *SETTINGS, *data_flags) == 0
     text = capsys.readouterr().out
-    rows = {line.split()[0]: line for line in text.splitlines() if re.match(r"(conv|norm|features|head)/", line)}
+    rows = {line.split()[0]: line for line in text.splitlines() if re.match(r"(conv|norm|features|head)/\w", line)}
     assert set(rows) == {
         *(f"conv/{name}" for name in ("kernel", "bias")),
         *(f"norm/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")),
@@ -238,7 +238,7 @@ WRONG = {
     "layer to cut at": ([MODEL.replace("features", "feature")], "'feature'", "Did you mean 'features'"),
     "function": ([MODEL.replace("make@", "mak@")], "'mak'", "Did you mean 'make'"),
     "module": ([MODEL.replace("tiny_models", "tiny_model")], "cannot be imported", "PYTHONPATH"),
-    "non-empty workdir": (["--workdir=TMP"], "which is not empty", "Name another"),
+    "non-empty workdir": (["--workdir=TMP"], "is no run folder", "Name another"),
     "workdir under a file": (["--workdir=TMP/text.h5/run"], "text.h5", "Name another"),
     "duration": (["--length=10 parsecs"], "parsecs", "epochs"),
     "duration without unit": (["--warmup=10"], "warmup", "a number and a unit"),

@@ -1,0 +1,64 @@
+"""What the train, test and predict functions of FineTuneModel are put together from."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kft import errors
+
+
+def graph(function: Callable, **kwargs) -> Callable:
+    """A graph function without rewriting of Python control flow: errors keep their type, tracing is quicker."""
+    return tf.function(function, autograph=False, **kwargs)
+
+
+def unpack(data: Any) -> tuple[Any, Any, tf.Tensor]:
+    """x, y, and a weight for every example: 1 where the data has none."""
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+    if y is None:
+        raise errors.InputError("Got batches without targets. Expected (x, y) or (x, y, weight). Add y.")
+    if keras.tree.is_nested(weight):
+        raise errors.InputError("Got a structure of sample weights. Expected one weight for each example.")
+    if weight is None:
+        weight = tf.ones(tf.shape(keras.tree.flatten(x)[0])[:1])
+    return x, y, tf.cast(weight, tf.float32)
+
+
+def unpack_spec(spec: Any) -> tuple[Any, Any, Any]:
+    """x, y and weight of the spec of a data set."""
+    return keras.utils.unpack_x_y_sample_weight(spec if isinstance(spec, tuple) else tuple(spec))
+
+
+def replica_spec(spec: Any) -> Any:
+    """The spec of what one replica gets."""
+    first = lambda s: getattr(s, "_value_specs", (s,))[0]  # noqa: E731
+    return keras.tree.map_structure(first, spec)
+
+
+def present(gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> tuple[list, list]:
+    """The gradients that are there, and their variables."""
+    pairs = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+    return [gradient for gradient, _ in pairs], [variable for _, variable in pairs]
+
+
+def scaled(gradient: Any, scale: tf.Tensor) -> Any:
+    """gradient * scale, also for IndexedSlices."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values * scale, gradient.indices, gradient.dense_shape)
+    return gradient * scale
+
+
+def check_compiled(model: keras.Model) -> None:
+    """Raises InputError for what `compile` was given and would be wrong here."""
+    if model.steps_per_execution != 1:
+        raise errors.not_available_yet("steps_per_execution", model.steps_per_execution, "Leave it at 1.")
+    optimizer = model.optimizer
+    clips = [getattr(optimizer, name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm")]
+    several = model.distribute_strategy.num_replicas_in_sync > 1
+    if several and not hasattr(optimizer, "apply_sums") and any(clip is not None for clip in clips):
+        raise errors.InputError(
+            f"Got {optimizer.name!r} of Keras with clipping, on several replicas. Expected an optimizer that clips "
+            "after the reduction; this one clips before it, which gives another result. Use one of kft.optimizers."
+        )
