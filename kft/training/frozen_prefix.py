@@ -158,7 +158,7 @@ class FrozenPrefix:
             targets = missing + [tensor for tensors in extras for tensor in tensors[1]]
             sources = self._sources(stored, targets)
             part = self._part(sources, targets)
-            if part.from_inputs and sum(epochs for epochs, _ in self._shares(number, extras)) <= stored.views:
+            if part.from_inputs and not self._is_read_often(self._shares(number, extras), stored):
                 raise graph_part.NotStoredError("it would not be read more often than it is computed")
             pays = self._pays(self._shares(number, extras), stored)
             seconds = stored.compute(part, sources, targets, keys=keys, pays=pays)
@@ -193,6 +193,10 @@ class FrozenPrefix:
         whole = self.plans[number].num_operations
         numbers = (number, *(later for later, _ in extras))
         return [(self.plans[n].epochs, self.plans[n].num_operations / whole) for n in numbers]
+
+    def _is_read_often(self, shares: Sequence[tuple[int, float]], stored: activations.Activations) -> bool:
+        """Whether it can pay at all, before anything is traced."""
+        return sum(epochs for epochs, _ in shares) > stored.views
 
     def _pays(self, shares: Sequence[tuple[int, float]], stored: activations.Activations):
         """Whether storing costs less than computing, over all the phases that it serves."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kft import errors, training
+from kft import data, errors, training
 from kft.duration import Duration
 from kft.trainable import Phase
 from kft.training import activation_store, frozen_prefix
@@ -23,6 +23,7 @@ def phases(*parts):
 def always_pays(monkeypatch):
     """The models here are so small that their time says nothing."""
     monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: True)
+    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_is_read_often", lambda *_: True)
 
 
 def train(model, schedule, *, epochs=3, data=None, validation=None, **kwargs):
@@ -207,9 +208,6 @@ def test_later_cuts_are_stored_on_the_way():
 
 def test_a_deeper_cut_is_computed_from_the_earlier_one():
     model = compile_model(residual_model())
-    history, _ = train(model, phases((0, 3), (2, 1)), epochs=4, cache="exact", validation=False)
-    assert not any("earlier" in decision["text"] for decision in history.cache[:1])
-    model = compile_model(residual_model())
     up = (Phase(Duration(0, "epochs"), ("third/.*", "head/.*")), Phase(Duration(1, "epochs"), ("head/.*",)))
     history, _ = train(model, up, cache="exact")
     texts = [decision["text"] for decision in history.cache if decision["data"] == "train"]
@@ -231,6 +229,12 @@ def test_what_pays_is_measured_and_said(monkeypatch, capsys):
     monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: False)
     history, _ = train(compile_model(residual_model()), phases((0, 1)), cache="exact")
     assert all("storing would cost more than computing" in decision["text"] for decision in history.cache)
+
+
+def test_what_is_read_once_is_not_stored(monkeypatch):
+    monkeypatch.undo()
+    history, _ = train(compile_model(residual_model()), phases((0, 1)), epochs=1, cache="exact")
+    assert "not be read more often than it is computed" in history.cache[0]["text"]
 
 
 def test_nothing_frozen_is_nothing_stored():
@@ -289,13 +293,11 @@ def test_a_layer_on_both_sides_of_the_cut():
     assert_same(results[1][1], results[0][1])
 
 
-def token_batches(count=20):
+def token_batches(count=20, preprocess=lambda x: x):
     tokens = np.random.RandomState(0).randint(1, 30, (count, 7)).astype("int32")
     tokens[:, 4:] *= np.arange(count)[:, None] % 2
-    from kft import data
-
     return data.batches(
-        prefix_models.source_of(tokens), encode=lambda raw, _: raw["x"], preprocess=lambda x: x, global_batch_size=8,
+        prefix_models.source_of(tokens), encode=lambda raw, _: raw["x"], preprocess=preprocess, global_batch_size=8,
         shuffle=True,
     )
 
@@ -320,6 +322,68 @@ def test_masks_cross_the_cut():
     assert_same_history(results[1][0], results[0][0])
 
 
+def test_a_cut_between_transformer_blocks_takes_the_padding_mask_along():
+    def block(x, mask, name):
+        attention = keras.layers.MultiHeadAttention(2, 4, dropout=0.2, name=f"{name}_attention")
+        x = keras.layers.Add()([x, attention(x, x, attention_mask=mask)])
+        x = keras.layers.LayerNormalization(name=f"{name}_norm")(x)
+        return keras.layers.Dense(8, activation="gelu", name=f"{name}_dense")(x)
+
+    def make():
+        keras.utils.set_random_seed(0)
+        tokens = keras.Input((7,), dtype="int32", name="tokens")
+        padding = keras.Input((7,), dtype="bool", name="padding")
+        mask = keras.ops.expand_dims(padding, 1)
+        x = keras.layers.Embedding(30, 8, name="embedding")(tokens)
+        x = block(block(x, mask, "first"), mask, "second")
+        outputs = keras.layers.Dense(3, name="head")(x[:, 0])
+        blocks = ("embedding/.*", "first_.*", "second_.*", "head/.*")
+        return compile_model(
+            training.FineTuneModel({"tokens": tokens, "padding": padding}, outputs, blocks=blocks)
+        )
+
+    structure = lambda x: {"tokens": x, "padding": x > 0}  # noqa: E731
+    data, validation = token_batches(preprocess=structure), token_batches(9, preprocess=structure)
+    schedule = (Phase(Duration(0, "steps"), ("second_.*", "head/.*")),)
+    results = [train(make(), schedule, data=data, validation=validation, cache=cache) for cache in ("off", "exact")]
+    assert "2 tensor(s)" in results[1][0].cache[0]["text"]
+    assert_same(results[1][1], results[0][1])
+    assert_same_history(results[1][0], results[0][0])
+
+
 def test_an_unknown_cache_is_refused():
     with pytest.raises(errors.InputError, match="Did you mean 'exact'"):
         train(compile_model(residual_model()), phases((0, 1)), cache="exakt")
+
+
+class Stopped(Exception):
+    """The run was cut off."""
+
+
+class StopAfter(keras.callbacks.Callback):
+    def __init__(self, steps):
+        super().__init__()
+        self.left = steps
+
+    def on_train_begin(self, logs=None):
+        self.model.step_hooks.append(self.count)
+
+    def count(self):
+        self.left -= 1
+        if self.left == 0:
+            raise Stopped
+
+
+def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path):
+    """In the middle of the second epoch of the second phase; its frozen part is computed again (R20)."""
+    schedule = phases((0, 1), (1, 3))
+    results = []
+    for folder, steps in (("whole", None), ("cut", 8), ("cut", None)):
+        model = compile_model(residual_model(head_dropout=0.4))
+        callbacks = [training.Checkpoint(tmp_path / folder, every="1 steps")]
+        if steps is not None:
+            with pytest.raises(Stopped):
+                train(model, schedule, epochs=4, cache="exact", callbacks=[*callbacks, StopAfter(steps)])
+            continue
+        results.append(train(model, schedule, epochs=4, cache="exact", callbacks=callbacks)[1])
+    assert_same(*results, tolerance=0.0)
