@@ -1,6 +1,6 @@
 """Says whether the second of two runs is better than the first, by a paired test, or that this cannot be said.
 
-Runs of several seeds (--seeds) are paired by seed, single runs by example.
+It takes two run folders, RUN_A and RUN_B. Runs of several seeds (--seeds) are paired by seed, single runs by example.
 
 Example:
   python -m experiments.compare runs/probe runs/everything
