@@ -11,7 +11,7 @@ from kft.trainable import schedule as schedule_lib
 class TrainableCallback(keras.callbacks.Callback):
     """Lets the variables of each phase train, from its first epoch on, within one `fit` of any Keras model.
 
-    At the begin of training the optimizer is built over all that any phase trains; at the begin of a phase the train
+    Before training the optimizer is built over all that any phase trains; at the begin of a phase the train
     function is traced again, without which a change of `trainable` does nothing. Slots and steps stay. The learning
     rate is the optimizer's own.
 
@@ -23,7 +23,7 @@ class TrainableCallback(keras.callbacks.Callback):
       schedule: phases; starts are rounded up to whole epochs.
       global_batch_size: int >= 1, needed only for starts in examples.
 
-    Raises: InputError at the begin of training for phases that do not fit the model or its length, and at the begin
+    Raises: InputError before the first step for phases that do not fit the model or its length, and at the begin
       of an epoch if `trainable` was changed by something else.
 
     Example:
@@ -38,13 +38,22 @@ class TrainableCallback(keras.callbacks.Callback):
         super().__init__()
         self.schedule, self.global_batch_size = tuple(schedule), global_batch_size
 
-    def on_train_begin(self, logs=None):
-        self._parameters = getattr(self.model, "parameters", None)
+    def set_model(self, model):
+        """Before Keras makes the train function, which would build the optimizer over what trains then."""
+        super().set_model(model)
+        self._parameters = getattr(model, "parameters", None)
         if self._parameters is None:
-            self.model.trainable = True
-            self._parameters = tuple(self.model.trainable_variables)
+            model.trainable = True
+            self._parameters = tuple(model.trainable_variables)
         variable_paths = [variable.path for variable in self._parameters]
         schedule_lib.validate(self.schedule, variable_paths)
+        patterns = [pattern for phase in self.schedule for pattern in phase.trainable]
+        chosen = set(paths.select(variable_paths, patterns, what="trainable"))
+        with model.distribute_strategy.scope():
+            if not model.optimizer.built:
+                model.optimizer.build([variable for variable in self._parameters if variable.path in chosen])
+
+    def on_train_begin(self, logs=None):
         if not self.params.get("steps"):
             raise errors.InputError(
                 "Got a `fit` whose number of steps is not known. Expected a known one, as phases start at epochs. "
@@ -62,7 +71,6 @@ class TrainableCallback(keras.callbacks.Callback):
             global_batch_size=self.global_batch_size or 1,
         )
         self._current: schedule_lib.Phase | None = None
-        self._build_optimizer(variable_paths)
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._current is not None:
@@ -73,13 +81,6 @@ class TrainableCallback(keras.callbacks.Callback):
             self._current = phase
             self._flags = [variable.trainable for variable in self._parameters]
             self.model.make_train_function(force=True)
-
-    def _build_optimizer(self, variable_paths: list[str]) -> None:
-        patterns = [pattern for phase in self.schedule for pattern in phase.trainable]
-        chosen = set(paths.select(variable_paths, patterns, what="trainable"))
-        with self.model.distribute_strategy.scope():
-            if not self.model.optimizer.built:
-                self.model.optimizer.build([variable for variable in self._parameters if variable.path in chosen])
 
     def _set_trainable(self, patterns: Sequence[str]) -> None:
         chosen = set(paths.select([v.path for v in self._parameters], patterns, what="trainable"))
