@@ -58,7 +58,10 @@ def test_each_variable_keeps_its_own_step():
     state = {name: variable.numpy() for name, variable in model.optimizer.state().items()}
     order = [variable.path for variable in model.optimizer._trainable_variables]
     assert dict(zip(order, state["steps"].tolist(), strict=True)) == {
-        "body/kernel": 8, "body/bias": 8, "head/kernel": 16, "head/bias": 16
+        "body/kernel": 8,
+        "body/bias": 8,
+        "head/kernel": 16,
+        "head/bias": 16,
     }
 
 

@@ -56,9 +56,9 @@ def test_the_cut_is_exact_at_every_block(count):
     model = residual_model()
     model.set_trainable(BLOCKS[-count:])
     prefix, suffix, crossing = split_at_frozen_prefix(model, model.inference_operations())
-    assert [tensor.shape[1:] for tensor in crossing] == {
-        1: [(8,)], 2: [(6, 6, 4)], 3: [(6, 6, 4)] * 2, 4: [(6, 6, 4)]
-    }[count]
+    assert [tensor.shape[1:] for tensor in crossing] == {1: [(8,)], 2: [(6, 6, 4)], 3: [(6, 6, 4)] * 2, 4: [(6, 6, 4)]}[
+        count
+    ]
     images = np.random.randn(4, 6, 6, 2).astype("float32")
     (outputs,) = suffix(prefix(({"value": tf.constant(images)},)))
     np.testing.assert_array_equal(outputs["value"], model(images))
@@ -116,8 +116,11 @@ def test_fast_stores_half_and_stays_close():
 def test_what_does_not_fit_the_budget_is_read_from_disk(tmp_path):
     results = [
         train(
-            compile_model(residual_model()), phases((0, 3)),
-            cache="exact", cache_budget=budget, cache_folder=tmp_path,
+            compile_model(residual_model()),
+            phases((0, 3)),
+            cache="exact",
+            cache_budget=budget,
+            cache_folder=tmp_path,
         )
         for budget in (1, 2**20)
     ]
@@ -134,8 +137,12 @@ def test_random_augmentation_needs_views():
 def test_as_many_views_as_epochs_are_the_training_without_a_cache():
     results = [
         train(
-            compile_model(residual_model()), phases((0, 2)), epochs=epochs,
-            data=image_batches(random=True), cache=cache, cache_views=3,
+            compile_model(residual_model()),
+            phases((0, 2)),
+            epochs=epochs,
+            data=image_batches(random=True),
+            cache=cache,
+            cache_views=3,
         )
         for epochs, cache in ((3, "off"), (3, "exact"), (4, "exact"))
     ]
@@ -283,9 +290,7 @@ def test_a_layer_on_both_sides_of_the_cut():
         x = keras.layers.Conv2D(2, 3, padding="same", name="middle")(shared(inputs))
         x = keras.layers.GlobalAveragePooling2D(name="pool")(shared(x))
         outputs = keras.layers.Dense(3, name="head")(x)
-        return compile_model(
-            training.FineTuneModel(inputs, outputs, blocks=("shared/.*", "middle/.*", "head/.*"))
-        )
+        return compile_model(training.FineTuneModel(inputs, outputs, blocks=("shared/.*", "middle/.*", "head/.*")))
 
     schedule = (Phase(Duration(0, "steps"), ("middle/.*", "head/.*")),)
     results = [train(make(), schedule, cache=cache) for cache in ("off", "exact")]
@@ -297,7 +302,10 @@ def token_batches(count=20, preprocess=lambda x: x):
     tokens = np.random.RandomState(0).randint(1, 30, (count, 7)).astype("int32")
     tokens[:, 4:] *= np.arange(count)[:, None] % 2
     return data.batches(
-        prefix_models.source_of(tokens), encode=lambda raw, _: raw["x"], preprocess=preprocess, global_batch_size=8,
+        prefix_models.source_of(tokens),
+        encode=lambda raw, _: raw["x"],
+        preprocess=preprocess,
+        global_batch_size=8,
         shuffle=True,
     )
 
@@ -338,9 +346,7 @@ def test_a_cut_between_transformer_blocks_takes_the_padding_mask_along():
         x = block(block(x, mask, "first"), mask, "second")
         outputs = keras.layers.Dense(3, name="head")(x[:, 0])
         blocks = ("embedding/.*", "first_.*", "second_.*", "head/.*")
-        return compile_model(
-            training.FineTuneModel({"tokens": tokens, "padding": padding}, outputs, blocks=blocks)
-        )
+        return compile_model(training.FineTuneModel({"tokens": tokens, "padding": padding}, outputs, blocks=blocks))
 
     structure = lambda x: {"tokens": x, "padding": x > 0}  # noqa: E731
     data, validation = token_batches(preprocess=structure), token_batches(9, preprocess=structure)
