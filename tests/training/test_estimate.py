@@ -3,7 +3,7 @@ import pytest
 from kft import training
 from kft.duration import Duration
 from kft.trainable import Phase
-from kft.training import estimate
+from kft.training import estimates as estimate
 from tests.training.prefix_models import BLOCKS, compile_model, image_batches, residual_model
 
 
