@@ -9,31 +9,37 @@ import tempfile
 
 import ml_dtypes
 import numpy as np
+import tensorflow as tf
 
 DISK_MARGIN = 1.1
 REDUCED = {"float32": np.dtype(ml_dtypes.bfloat16)}
 
 
 class MemoryRows:
-    """Rows in memory."""
+    """Rows in memory, as a variable: read within a graph, they do not wait for Python."""
 
     place = "memory"
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype):
         self.shape, self.dtype = shape, dtype
-        self._array = np.empty(shape, dtype)
+        with tf.device("CPU:0"):
+            self._rows = tf.Variable(tf.zeros(shape, dtype), trainable=False)
 
     def write(self, start: int, rows: np.ndarray) -> None:
         """Puts rows in the place of those from `start` on."""
-        self._array[start : start + len(rows)] = rows
+        self._rows[start : start + len(rows)].assign(rows)
+
+    def gather(self, indices: tf.Tensor) -> tf.Tensor:
+        """The rows at these indices, in their order; a graph function."""
+        return tf.gather(self._rows, indices)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
-        """A copy of the rows at these indices, in their order."""
-        return self._array.take(indices, 0)
+        """The rows at these indices, in their order."""
+        return self.gather(indices).numpy()
 
     def close(self) -> None:
         """Gives the memory back."""
-        self._array = None
+        self._rows = None
 
 
 class DiskRows:
@@ -58,6 +64,11 @@ class DiskRows:
         while data:
             written = os.pwrite(self._file, data, position)
             data, position = data[written:], position + written
+
+    def gather(self, indices: tf.Tensor) -> tf.Tensor:
+        """The rows at these indices, in their order; a graph function."""
+        rows = tf.numpy_function(self.read, [indices], tf.as_dtype(self.dtype))
+        return tf.ensure_shape(rows, (indices.shape[0], *self.shape[1:]))
 
     def read(self, indices: np.ndarray) -> np.ndarray:
         """The rows at these indices, in their order."""

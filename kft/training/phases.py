@@ -156,11 +156,26 @@ def _build_optimizer(model: model_module.FineTuneModel, phases: Sequence[Any]) -
         model.optimizer.build(model.trainable_variables)
 
 
+_BATCH_HOOKS = (
+    "on_batch_begin",
+    "on_batch_end",
+    *(f"on_{w}_batch_{e}" for w in ("train", "test") for e in ("begin", "end")),
+)
+
+
 class _OneTraining(keras.callbacks.CallbackList):
-    """Callbacks that see several `fit` calls as one training."""
+    """Callbacks that see several `fit` calls as one training; where none of them listens to batches, none is told."""
 
     def begin(self):
         self._last_logs = None
+        heard = any(
+            not getattr(getattr(callback, hook), "_is_default", False)
+            for callback in self.callbacks
+            for hook in _BATCH_HOOKS
+        )
+        if not heard:  # a tenth of the time of a small step
+            for hook in _BATCH_HOOKS:
+                setattr(self, hook, _say_nothing)
         super().on_train_begin()
 
     def end(self):
@@ -171,3 +186,7 @@ class _OneTraining(keras.callbacks.CallbackList):
 
     def on_train_end(self, logs=None):
         self._last_logs = logs
+
+
+def _say_nothing(batch, logs=None):
+    pass

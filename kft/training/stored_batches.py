@@ -88,23 +88,15 @@ def _slices(plans: Sequence[tuple[np.ndarray, ...]]) -> tf.data.Dataset:
 
 
 def _read(data: Any, stored: Sequence[Stored], plans: tf.data.Dataset, name: str | None = None) -> tf.data.Dataset:
-    columns = [(rows, item.dtypes[key]) for item in stored for key, rows in item.rows.items()]
     size = data.global_batch_size
 
     @_as_it_is
     def read(indices, labels, weights):
-        arrays = tf.numpy_function(
-            lambda rows: [column.read(rows) for column, _ in columns],
-            [indices],
-            [tf.as_dtype(column.dtype) for column, _ in columns],
+        indices, labels, weights = (tf.ensure_shape(column, (size,)) for column in (indices, labels, weights))
+        x = tuple(
+            {key: tf.cast(rows.gather(indices), item.dtypes[key]) for key, rows in item.rows.items()} for item in stored
         )
-        values = iter(
-            tf.cast(tf.ensure_shape(array, (size, *column.shape[1:])), dtype)
-            for array, (column, dtype) in zip(arrays, columns, strict=True)
-        )
-        x = tuple({key: next(values) for key in item.rows} for item in stored)
-        x = x if name is None else {name: x}
-        return x, tf.ensure_shape(labels, (size,)), tf.ensure_shape(weights, (size,))
+        return x if name is None else {name: x}, labels, weights
 
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
