@@ -1,48 +1,58 @@
-"""What is learned: head, loss, metrics, decoding. This module imports no TensorFlow."""
+"""What is learned: head, loss, metrics, tokenising, decoding, scores. This module imports no TensorFlow."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kft import tables
+from kft import errors, tables
 
 if TYPE_CHECKING:
     from kft.tasks.task import Task
 
-TASKS = {"image_classification": "kft.tasks.image_classification:image_classification"}
+TASKS = {
+    "image_classification": "kft.tasks.image_classification:image_classification",
+    "text_classification": "kft.tasks.text_classification:text_classification",
+}
 
-__getattr__ = tables.lazy_attributes(__name__, {"Task": "kft.tasks.task:Task"})
+_HEAD = ("head_dropout", "head_hidden_units", "head_activation")
+_CLASSES = (*_HEAD, "label_smoothing", "class_weights", "focal_gamma")
+OPTIONS = {
+    "image_classification": _CLASSES,
+    "text_classification": _CLASSES,
+}
+
+__getattr__ = tables.lazy_attributes(
+    __name__,
+    {
+        "Task": "kft.tasks.task:Task",
+        "balanced_class_weights": "kft.tasks.classification:balanced_class_weights",
+    },
+)
 
 
-def make_task(
-    name: str,
-    *,
-    label_names: Sequence[str],
-    head_dropout: float = 0.0,
-    head_hidden_units: Sequence[int] | str = (),
-    head_activation: str = "relu",
-    label_smoothing: float = 0.0,
-) -> "Task":
+def make_task(name: str, *, label_names: Sequence[str] = (), **options: Any) -> "Task":
     """A task by name.
 
     Args:
       name: a key of TASKS.
       label_names: of the classes, in the order of the integer labels.
-      head_dropout: share of the head's inputs set to 0 in training, in [0, 1).
-      head_hidden_units: widths of the head's hidden layers, such as (256, 128) or "256,128".
-      head_activation: Keras' name of their activation.
-      label_smoothing: share of the target spread over all classes, in [0, 1).
+      options: those that OPTIONS has for the task, of these; what is left out has the default in brackets:
+        head_dropout: share of the head's inputs set to 0 in training, in [0, 1) (0).
+        head_hidden_units: widths of the head's hidden layers, such as (256, 128) or "256,128" (none).
+        head_activation: Keras' name of their activation ("relu").
+        label_smoothing: share of the target spread over all classes, in [0, 1) (0).
+        class_weights: how much the examples of each class count in the loss: numbers in the order of the classes, or a
+          dict from names; see `balanced_class_weights` (1 each).
+        focal_gamma: exponent >= 0 of the focal factor, by which well-predicted examples count less (0).
 
-    Raises: InputError for an unknown name or an argument out of range.
+    Raises: InputError for an unknown name, an option that the task does not have, or one out of range.
 
     Example:
       >>> task = make_task("image_classification", label_names=["daisy", "rose"])
       >>> task.monitor
       'val_accuracy'
     """
-    return tables.lookup(TASKS, name, what="task")(
-        label_names=label_names,
-        head_dropout=head_dropout,
-        head_hidden_units=head_hidden_units,
-        head_activation=head_activation,
-        label_smoothing=label_smoothing,
-    )
+    make = tables.lookup(TASKS, name, what="task")
+    for option in options:
+        if option not in OPTIONS[name]:
+            raise errors.unknown_name(f"option of {name}", option, OPTIONS[name])
+    return make(label_names=label_names, **options)

@@ -6,7 +6,8 @@ import pytest
 
 from kft import errors
 from kft.models import Features
-from kft.tasks import TASKS, make_task
+from kft.tasks import OPTIONS, TASKS, make_task
+from tests.tasks.sources import text_source
 
 LABELS = ("a", "b", "c", "d", "e", "f", "g")
 
@@ -29,12 +30,16 @@ def test_head_loss_metrics_and_decoding_fit_each_other(name):
     assert not {id(metric) for metric in metrics} & {id(metric) for metric in task.metrics()}
     assert task.monitor.removeprefix("val_") in [metric.name for metric in metrics]
     assert task.monitor_mode in ("min", "max")
-    assert len(task.decode(np.asarray(logits))) == 2
+    source = text_source([], labels=labels, label_names=LABELS)
+    predictions = task.decode(np.asarray(logits), None, source)
+    scores = task.corpus_scores(predictions, task.references(source))
+    assert tuple(scores) == task.score_names
+    assert all(isinstance(score, float) for score in scores.values())
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_loss_survives_a_config_round_trip(name):
-    task = make_task(name, label_names=LABELS, label_smoothing=0.3)
+    task = make_task(name, label_names=LABELS, label_smoothing=0.3, focal_gamma=2.0, class_weights={"a": 2})
     again = keras.losses.deserialize(keras.losses.serialize(task.loss))
     assert again.get_config() == task.loss.get_config()
 
@@ -42,3 +47,10 @@ def test_loss_survives_a_config_round_trip(name):
 def test_near_names_are_told():
     with pytest.raises(errors.InputError, match="Did you mean 'image_classification'"):
         make_task("image_clasification", label_names=LABELS)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_option_that_the_task_does_not_have(name):
+    assert set(OPTIONS) == set(TASKS)
+    with pytest.raises(errors.InputError, match=f"option of {name} 'head_dropuot'.*Did you mean 'head_dropout'"):
+        make_task(name, label_names=LABELS, head_dropuot=0.1)
