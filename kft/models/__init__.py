@@ -30,6 +30,12 @@ BACKBONES = {
     "resnet152_v2": "kft.models.applications:resnet_v2",
 }
 
+# What begins so names a place of the user's, and is in no table.
+PREFIXES = {
+    "hf:": "kft.models.text:hugging_face_backbone",
+    "python:": "kft.models.custom:python_backbone",
+}
+
 __getattr__ = tables.lazy_attributes(
     __name__,
     {
@@ -37,25 +43,35 @@ __getattr__ = tables.lazy_attributes(
         "Backbone": "kft.models.backbone:Backbone",
         "Features": "kft.models.backbone:Features",
         "custom_backbone": "kft.models.custom:custom_backbone",
+        "Tokenizer": "kft.models.tokenizer:Tokenizer",
         "make_head": "kft.models.heads:make_head",
     },
 )
 
 
 def make_backbone(
-    name: str, *, image_size: int | Sequence[int] | None = None, weights: str = "none", pooling: str = "avg"
+    name: str,
+    *,
+    image_size: int | Sequence[int] | None = None,
+    weights: str | os.PathLike | None = None,
+    pooling: str = "auto",
 ) -> "Backbone":
     """A pretrained model by name.
 
     Args:
       name: a key of BACKBONES, or "python:package.module:function" for a function without arguments that returns
-        your functional model; "@layer_name" at its end cuts the model there.
+        your functional model; "@layer_name" at its end cuts the model there; or "hf:DIR" for a text encoder in a local
+        folder as Hugging Face writes it (config.json, model.safetensors, the tokenizer's files), or as `Backbone.save`
+        does (then without weights). Nothing is downloaded for it.
       image_size: pixels, one number or (height, width); None for 224, or for what your own model takes.
-      weights: "none" leaves them random (your own model's as your function made them); "imagenet" takes Keras' file
-        from $KERAS_HOME/models or downloads it; else the path of a file, .weights.h5 or .h5 in Keras' layout, which
-        must fit exactly. MobileNet and MobileNetV2 have "imagenet" files for squares of 128, 160, 192 and 224 pixels
-        (V2 also 96); at other sizes it is the file for 224.
-      pooling: "avg" or "max", over height and width.
+      weights: "none" leaves them random (your own model's as your function made them); "pretrained" takes those of the
+        folder, and for image models what "imagenet" does, which takes Keras' file from $KERAS_HOME/models or downloads
+        it; else the path of a file, .weights.h5 or .h5 in Keras' layout, which must fit exactly. None is "pretrained"
+        for a folder, else "none". MobileNet and MobileNetV2 have "imagenet" files for squares of 128, 160, 192 and
+        224 pixels (V2 also 96); at other sizes it is the file for 224.
+      pooling: "avg" or "max", over height and width. Of text: "cls", the first token through the pretrained pooler;
+        "cls_bare", as it is; "mean" or "max" over the tokens; "attention", a learned mean, which belongs to the head.
+        "auto" is "avg", and for text "cls", without a pooler "cls_bare".
 
     Raises: InputError for an unknown name or pooling, an image below the family's minimum (32 pixels), weights that
       cannot be had or do not fit.
@@ -65,8 +81,8 @@ def make_backbone(
       >>> backbone.model.output.shape, len(backbone.blocks)
       ((None, 3, 3, 1280), 9)
     """
-    if name.startswith("python:"):
-        make = tables.load_place("kft.models.custom:python_backbone")
-    else:
-        make = tables.lookup(BACKBONES, name, what="backbone")
+    prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
+    make = tables.load_place(PREFIXES[prefix]) if prefix else tables.lookup(BACKBONES, name, what="backbone")
+    if weights is None:
+        weights = "pretrained" if prefix else "none"
     return make(name, image_size=image_size, weights=os.fspath(weights), pooling=pooling)

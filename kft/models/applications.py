@@ -126,6 +126,7 @@ def _application(
 ) -> Backbone:
     features = make_features(pooling)
     size = as_image_size(DEFAULT_IMAGE_SIZE if image_size is None else image_size, smallest=smallest)
+    weights = "imagenet" if weights == "pretrained" else weights
     weights_files.check_source(weights)
     image = keras.Input((*size, 3), name="image")  # by name, as Keras numbers the inputs of one process
     arguments = {"include_top": False, "input_shape": (*size, 3), "input_tensor": image}

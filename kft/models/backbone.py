@@ -1,6 +1,7 @@
 """What a pretrained model is to the rest of kft: a flat graph, its blocks from bottom to top, its preprocessing."""
 
 import dataclasses
+import pathlib
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -9,8 +10,9 @@ import keras
 import tensorflow as tf
 
 from kft import errors
+from kft.models.tokenizer import Tokenizer
 
-POOLINGS = ("avg", "max")
+POOLINGS = ("auto", "avg", "max")
 POOL_LAYER = "features_pool"
 RESERVED_LAYERS = re.compile(rf"head(_.*)?|{POOL_LAYER}")
 
@@ -40,6 +42,9 @@ class Backbone:
         channels) of 0 to 255, uint8 or float, to float32.
       features: model outputs -> Features; builds the pooling layer, so call it once per model.
       image_size: (height, width) in pixels; None where the input is not an image or has an open size.
+      tokenizer: of text; None for images.
+      save: writes into a folder what `make_backbone("hf:FOLDER", weights="none")` needs to make it again; None where
+        the name says all.
 
     Raises: InputError if two weights share a path, or the blocks do not take every weight exactly once.
     """
@@ -50,6 +55,8 @@ class Backbone:
     preprocess: Callable[[tf.Tensor], Any]
     features: Callable[[Any], Features]
     image_size: tuple[int, int] | None
+    tokenizer: Tokenizer | None = None
+    save: Callable[[str | pathlib.Path], None] | None = None
 
     def __post_init__(self):
         _check_blocks(self.blocks, [weight.path for weight in self.model.weights])
@@ -89,12 +96,13 @@ def make_features(pooling: str) -> Callable[[keras.KerasTensor], Features]:
     averaged or their maximum is taken.
 
     Args:
-      pooling: "avg" or "max".
+      pooling: "avg" or "max"; "auto" is "avg".
 
     Raises: InputError for another pooling; when called, for an output of another rank.
     """
     if pooling not in POOLINGS:
         raise errors.unknown_name("pooling", pooling, POOLINGS)
+    pooling = "avg" if pooling == "auto" else pooling
 
     def features(outputs: keras.KerasTensor) -> Features:
         outputs = outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs

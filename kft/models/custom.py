@@ -23,7 +23,8 @@ def python_backbone(
     Args:
       name: "python:package.module:function", with "@layer_name" at its end to cut at that layer.
       image_size: see `custom_backbone`.
-      weights: "none" for the model as the function made it, or a file for the whole model, before the cut.
+      weights: "none" or "pretrained" for the model as the function made it, or a file for the whole
+        model, before the cut.
       pooling: "avg" or "max".
 
     Raises: InputError if the function cannot be had or does not make a functional model; see `custom_backbone`.
@@ -34,6 +35,7 @@ def python_backbone(
             f"Got backbone {name!r}. Expected 'python:package.module:function', with '@layer_name' at its end to cut "
             "there. Write it so."
         )
+    weights = "none" if weights == "pretrained" else weights
     weights_files.check_source(weights)
     model = _call(*match.group(1, 2), name=name)
     if weights == "imagenet":

@@ -129,14 +129,22 @@ class ModelSettings:
     backbone: str = setting(
         "mobilenet_v2",
         "The pretrained model, widths as a suffix, such as mobilenet_v2_0.35; or python:package.module:function "
-        "for a function that returns a functional model.",
+        "for a function that returns a functional model; or hf:DIR for a text encoder in a local folder as Hugging "
+        "Face writes it.",
         unit="backbone",
         choices="kft.models:BACKBONES",
     )
     backbone_weights: str = setting(
-        "imagenet", "imagenet (downloads as Keras does), none (random), or a local file of weights."
+        "pretrained",
+        "pretrained (the folder's own; of an image model imagenet; of your own model as your function made it), "
+        "imagenet (downloads as Keras does), none (random), or a local file of weights.",
     )
-    pooling: str = setting("avg", "How the features of all positions become one vector.", choices=("avg", "max"))
+    pooling: str = setting(
+        "auto",
+        "How the features of all positions become one vector: avg or max of an image; cls (through the pooler), "
+        "cls_bare, mean, max or attention of a text; auto is avg, and cls for a text.",
+        choices=("auto", "avg", "max", "cls", "cls_bare", "mean", "attention"),
+    )
     head_dropout: float = setting(0.2, "The part of the head's inputs that is dropped while training.", limits="[0, 1)")
     head_hidden_units: tuple[int, ...] = setting(
         (), "Units of the head's hidden layers, such as 256,128; or none.", unit="units", limits="[1, inf)"

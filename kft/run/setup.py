@@ -233,13 +233,14 @@ def _scales(config, model, phases) -> optimizers.ParamScales | None:
 
 
 def _reinitialize(model: training.FineTuneModel, backbone: models.Backbone, count: int) -> None:
-    if count > len(backbone.blocks):
+    blocks = model.blocks[:-1]
+    if count > len(blocks):
         raise errors.InputError(
-            f"Got reinitialize_top_blocks={count}. Expected at most the {len(backbone.blocks)} blocks of "
+            f"Got reinitialize_top_blocks={count}. Expected at most the {len(blocks)} blocks of "
             f"{backbone.name!r}. Use fewer."
         )
     if count:
-        training.reinitialize(model, backbone.blocks[-count:])
+        training.reinitialize(model, blocks[-count:])
 
 
 def _epochs(length: str, lengths: dict[str, int]) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from kft import errors
 from kft.duration import Duration
+from kft.models import PREFIXES
 from kft.run.config import LEAVES, RunConfig, flat
 from kft.run.config_text import REDACTED
 from kft.run.setting import Leaf
@@ -92,7 +93,7 @@ def _check_text(leaf: Leaf, text: str) -> None:
         raise errors.InputError(f"--{leaf.name}: {error}") from None
     names = leaf.names()
     name = text.partition("(")[0].strip() if unit == "recipe" else text
-    if names and name not in names and not (unit == "backbone" and name.startswith("python:")):
+    if names and name not in names and not (unit == "backbone" and name.startswith(tuple(PREFIXES))):
         raise errors.unknown_name(leaf.name, name, names)
     if name in leaf.metadata["later"]:
         raise errors.not_available_yet(leaf.name, name, leaf.metadata["instead"])

@@ -1,5 +1,6 @@
 """Backbone + task -> the model that trains."""
 
+import re
 from typing import Any
 
 from kft import errors
@@ -18,7 +19,8 @@ def build_model(backbone: Any, task: Any, *, batchnorm: str = "frozen") -> model
       task: `kft.tasks.Task`.
       batchnorm: "frozen" or "train"; see `FineTuneModel`.
 
-    Returns: a model from the backbone's inputs to logits, whose `blocks` are the backbone's and the head's.
+    Returns: a model from the backbone's inputs to logits, whose `blocks` are the backbone's, as far as they are
+      used, and the head's.
     Raises: InputError if the backbone has a layer whose name the head needs.
     """
     taken = [layer.name for layer in backbone.model.layers if layer.name.startswith("head")]
@@ -28,10 +30,11 @@ def build_model(backbone: Any, task: Any, *, batchnorm: str = "frozen") -> model
         )
     struct = backbone.model.output
     logits = task.head(backbone.features(struct))
-    return model_module.FineTuneModel(
-        backbone.model.input,
-        logits,
-        blocks=(*backbone.blocks, heads.HEAD_BLOCK),
-        batchnorm=batchnorm,
-        name=backbone.name.replace(":", "_").replace("@", "_"),
+    model = model_module.FineTuneModel(
+        backbone.model.input, logits, batchnorm=batchnorm, name=re.sub(r"[^\w.-]", "_", backbone.name)
     )
+    # A block that the head does not look at, such as a pooler, is not in the model.
+    paths = [weight.path for weight in model.weights]
+    used = [block for block in backbone.blocks if any(re.fullmatch(block, path) for path in paths)]
+    model.blocks = (*used, heads.HEAD_BLOCK)
+    return model

@@ -1,0 +1,171 @@
+"""The encoders of keras_nlp (BERT and its kin) as graphs of kft. No other file imports keras_nlp."""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from kft import errors
+from kft.models.tokenizer import read_json
+
+FILE = "text_backbone.json"
+ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu")
+MOST_VARIABLES = 2**33  # numbers in a model; a file that claims more is not believed
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """What differs between the families.
+
+    Args:
+      model: class of keras_nlp.models.
+      embeddings: pattern of the embeddings' variables, the lowest block.
+      layers: patterns of the blocks above it, bottom to top; with {} one for each layer.
+      pooler: whether the first token goes through a dense layer.
+      vocabulary: name of the constructor's argument for the vocabulary's size.
+    """
+
+    model: str
+    embeddings: str
+    layers: tuple[str, ...]
+    pooler: bool
+    vocabulary: str = "vocabulary_size"
+
+
+EMBEDDINGS = r"(token_embedding|position_embedding|segment_embedding|embeddings_layer_norm)/.*"
+TOKEN_AND_POSITION = r"(token_and_position_embedding|embeddings_layer_norm|embeddings)/.*"
+LAYERS = (r"transformer_layer_{}/.*",)
+POOLER = r"pooled_dense/.*"
+
+FAMILIES = {
+    "bert": Family("BertBackbone", EMBEDDINGS, LAYERS, pooler=True),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TextConfig:
+    """The architecture of an encoder.
+
+    Args:
+      family: key of FAMILIES.
+      arguments: of the class in keras_nlp.
+      activation: of the hidden layers: "gelu" by the error function, "gelu_tanh" by its approximation.
+      layer_norm_epsilon: of every layer norm.
+      attention_dropout: share of the attention's weights that is dropped while training.
+      pooler: whether there is a trained pooler.
+    """
+
+    family: str
+    arguments: Mapping[str, int | float]
+    activation: str
+    layer_norm_epsilon: float
+    attention_dropout: float
+    pooler: bool
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes it into a folder."""
+        text = json.dumps(dataclasses.asdict(self), indent=2)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(folder: pathlib.Path) -> "TextConfig":
+        """What `save` wrote; InputError if it is none."""
+        content = read_json(folder / FILE)
+        try:
+            config = TextConfig(**content)
+            numbers = [config.layer_norm_epsilon, config.attention_dropout, *config.arguments.values()]
+            good = all(type(number) in (int, float) and 0 <= number < 2**31 for number in numbers)
+        except (TypeError, AttributeError):
+            good = False
+        if not good or config.family not in FAMILIES or config.activation not in ACTIVATIONS:
+            raise errors.InputError(f"Got {str(folder / FILE)!r} with {content!r}. Use an intact copy.")
+        return config
+
+
+def encoder(config: TextConfig) -> tuple[keras.Model, tuple[str, ...]]:
+    """The model and its blocks, bottom to top, with random weights.
+
+    The model takes {"token_ids", "segment_ids", "padding_mask"}, (batch, length) int32 each, or those of them that
+    the family has, and gives {"sequence_output": (batch, length, channels), "pooled_output": (batch, channels)}, the
+    second only with a pooler.
+
+    Raises: InputError if keras_nlp is not there or refuses the numbers.
+    """
+    family = FAMILIES[config.family]
+    make = getattr(_keras_nlp().models, family.model)
+    _check_size(config, family)
+    try:
+        made = make(**config.arguments)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise errors.InputError(
+            f"Got {dict(config.arguments)!r} for {family.model}, which it refuses: {error} Expected the numbers of the "
+            "pretrained model. Use an intact folder."
+        ) from error
+    _be_faithful(made, config)
+    outputs = made.output if isinstance(made.output, dict) else {"sequence_output": made.output}
+    if not config.pooler:
+        outputs = {"sequence_output": outputs["sequence_output"]}
+    model = keras.Model(made.input, outputs, name=config.family)
+    paths = [weight.path for weight in model.weights]
+    blocks = [family.embeddings]
+    for pattern in family.layers:
+        places = range(config.arguments.get("num_layers", 1)) if "{}" in pattern else (0,)
+        blocks += [pattern.replace("{}", str(index)) for index in places]
+    blocks += [POOLER] if config.pooler else []
+    return model, tuple(block for block in blocks if any(re.fullmatch(block, path) for path in paths))
+
+
+def _be_faithful(model: keras.Model, config: TextConfig) -> None:
+    """Sets what keras_nlp fixes: the activation, the layer norms' epsilon, the attention's own dropout."""
+    activation = {
+        "gelu": functools.partial(keras.activations.gelu, approximate=False),
+        "gelu_tanh": functools.partial(keras.activations.gelu, approximate=True),
+        "relu": keras.activations.relu,
+        "silu": keras.activations.silu,
+    }[config.activation]
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.LayerNormalization):
+            layer.epsilon = config.layer_norm_epsilon
+        elif isinstance(layer, keras.layers.Dense) and "intermediate" in layer.name:
+            layer.activation = activation
+        elif isinstance(layer, keras.layers.MultiHeadAttention):
+            _set_attention_dropout(layer, config.attention_dropout)
+
+
+def _set_attention_dropout(layer: keras.layers.MultiHeadAttention, rate: float) -> None:
+    if rate == layer._dropout:
+        return
+    layer._dropout = rate
+    if hasattr(layer, "_dropout_layer"):
+        layer._dropout_layer.rate = rate
+    else:
+        layer._dropout_layer = keras.layers.Dropout(rate, dtype=layer.dtype_policy)
+
+
+def _check_size(config: TextConfig, family: Family) -> None:
+    n = config.arguments
+    width, vocabulary = n.get("hidden_dim", 0), n.get(family.vocabulary, 0)
+    count = width * (vocabulary + n.get("max_sequence_length", 0))
+    count += n.get("num_layers", 0) * width * (4 * width + 2 * n.get("intermediate_dim", 0))
+    if count > MOST_VARIABLES:
+        raise errors.InputError(
+            f"Got an encoder of about {count:.2g} numbers, {dict(n)!r}. Expected at most {MOST_VARIABLES:.2g}. "
+            "Use an intact folder."
+        )
+
+
+def _keras_nlp() -> Any:
+    try:
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        import keras_nlp
+    except ImportError as error:
+        raise errors.InputError(
+            "Got a text backbone, and the package keras-nlp is not there. Expected it. Run: pip install 'kft[text]'"
+        ) from error
+    return keras_nlp

@@ -1,0 +1,275 @@
+"""A local folder as Hugging Face writes it: config.json, model.safetensors and the tokenizer's files."""
+
+import math
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import safetensors
+
+from kft import errors
+from kft.models import weights as weights_files
+from kft.models.bert import TextConfig
+from kft.models.tokenizer import Tokenizer, read_json, read_tokenizer, word_pieces
+
+WEIGHTS = "model.safetensors"
+PICKLED = ("pytorch_model.bin", "model.bin", "flax_model.msgpack", "tf_model.h5")
+DTYPES = ("F32", "F16", "BF16", "F64")
+ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh",
+               "relu": "relu", "silu": "silu", "swish": "silu"}  # fmt: skip
+
+# Our variable -> their array, both without the last word (kernel, weight, ...); {} is the number of the layer.
+NAMES = {
+    "bert": {
+        "token_embedding": "embeddings.word_embeddings",
+        "position_embedding": "embeddings.position_embeddings",
+        "segment_embedding": "embeddings.token_type_embeddings",
+        "embeddings_layer_norm": "embeddings.LayerNorm",
+        "transformer_layer_{}/self_attention_layer/query": "encoder.layer.{}.attention.self.query",
+        "transformer_layer_{}/self_attention_layer/key": "encoder.layer.{}.attention.self.key",
+        "transformer_layer_{}/self_attention_layer/value": "encoder.layer.{}.attention.self.value",
+        "transformer_layer_{}/self_attention_layer/attention_output": "encoder.layer.{}.attention.output.dense",
+        "transformer_layer_{}/self_attention_layer_norm": "encoder.layer.{}.attention.output.LayerNorm",
+        "transformer_layer_{}/feedforward_intermediate_dense": "encoder.layer.{}.intermediate.dense",
+        "transformer_layer_{}/feedforward_output_dense": "encoder.layer.{}.output.dense",
+        "transformer_layer_{}/feedforward_layer_norm": "encoder.layer.{}.output.LayerNorm",
+        "pooled_dense": "pooler.dense",
+    },
+}
+# The heads of a checkpoint, which a backbone leaves out, and counters that are no weights.
+NOT_OURS = re.compile(
+    r"(cls|lm_head|classifier|pre_classifier|qa_outputs|vocab_\w+|predictions|sop_classifier|mask_predictions"
+    r"|discriminator_predictions|generator_\w+)\..*|(.*\.)?embeddings\.(position_ids|token_type_ids)|(.*\.)?pooler\..*"
+)
+
+
+def read_config(folder: pathlib.Path, arrays: "Arrays") -> TextConfig:
+    """The architecture that config.json describes.
+
+    Args:
+      folder: with config.json.
+      arrays: of the weights, for what config.json does not say: whether there is a pooler.
+
+    Raises: InputError for a family that kft does not have, or numbers that are missing.
+    """
+    raw = read_json(folder / "config.json")
+    kind = raw.get("model_type")
+    if kind not in NAMES:
+        raise errors.InputError(
+            f"Got {str(folder)!r} with model_type {kind!r}. Expected one of: {', '.join(map(repr, sorted(NAMES)))}. "
+            "Use a folder of one of these families."
+        )
+
+    def number(name: str, kinds: tuple = (int,), default: Any = None) -> Any:
+        value = raw.get(name, default)
+        if type(value) not in kinds or not 0 <= value < 2**31:
+            raise errors.InputError(
+                f"Got {str(folder / 'config.json')!r} with {name}={value!r}. Expected a number of at least 0. "
+                "Use an intact copy."
+            )
+        return value
+
+    if raw.get("position_embedding_type", "absolute") != "absolute":
+        raise errors.InputError(
+            f"Got {str(folder)!r} with position_embedding_type {raw['position_embedding_type']!r}. Expected "
+            "'absolute'. Use another model."
+        )
+    activation = raw.get("hidden_act", "gelu")
+    if activation not in ACTIVATIONS:
+        raise errors.unknown_name("hidden_act in config.json", str(activation), ACTIVATIONS)
+    dropout = number("hidden_dropout_prob", (int, float), 0.1)
+    return TextConfig(
+        family=kind,
+        arguments={
+            "vocabulary_size": number("vocab_size"),
+            "num_layers": number("num_hidden_layers"),
+            "num_heads": number("num_attention_heads"),
+            "hidden_dim": number("hidden_size"),
+            "intermediate_dim": number("intermediate_size"),
+            "max_sequence_length": number("max_position_embeddings"),
+            "num_segments": number("type_vocab_size"),
+            "dropout": dropout,
+        },
+        activation=ACTIVATIONS[activation],
+        layer_norm_epsilon=number("layer_norm_eps", (int, float), 1e-12),
+        attention_dropout=number("attention_probs_dropout_prob", (int, float), 0.1),
+        pooler=any(re.fullmatch(r"(.*\.)?pooler\.dense\.weight", name) for name in arrays.shapes),
+    )
+
+
+class Arrays:
+    """A safetensors file whose header was read, and nothing more.
+
+    Args:
+      folder: with model.safetensors.
+
+    Raises: InputError if there is none, or only one that can run code when it is read.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        self.file = folder / WEIGHTS
+        if not self.file.is_file():
+            there = [name for name in PICKLED if (folder / name).exists()]
+            raise errors.InputError(
+                f"Got {str(folder)!r} without {WEIGHTS}{f', with {there[0]}' if there else ''}. Expected weights as "
+                "arrays: a pickled file can run code when it is read. Take the model's safetensors, or convert it once "
+                "where you trust it: save_pretrained(..., safe_serialization=True)."
+            )
+        try:
+            self._stream = safetensors.safe_open(str(self.file), framework="numpy")
+            slices = {name: self._stream.get_slice(name) for name in self._stream.keys()}  # noqa: SIM118  no mapping
+        except (OSError, safetensors.SafetensorError) as error:
+            raise errors.InputError(
+                f"Got {str(self.file)!r}, which cannot be read: {error}. Expected a whole safetensors file. "
+                "Download it again."
+            ) from error
+        self.shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
+        self.dtypes = {name: part.get_dtype() for name, part in slices.items()}
+
+    def read(self, name: str) -> np.ndarray:
+        """One array, as float32."""
+        return np.asarray(self._stream.get_tensor(name)).astype("float32")
+
+
+def check_sizes(config: TextConfig, arrays: Arrays) -> None:
+    """Raises InputError, before a model is built, unless the widths in config.json are those of the arrays."""
+    names = NAMES[config.family]
+    prefix = _prefix(config.family, arrays)
+    n = config.arguments
+    expected = {
+        names["token_embedding"]: (n["vocabulary_size"], n["hidden_dim"]),
+        names["transformer_layer_{}/feedforward_intermediate_dense"].format(0): (
+            n["intermediate_dim"],
+            n["hidden_dim"],
+        ),
+    }
+    problems = [
+        f"{prefix}{name}.weight has shape {arrays.shapes.get(f'{prefix}{name}.weight')}, config.json says {shape}"
+        for name, shape in expected.items()
+        if arrays.shapes.get(f"{prefix}{name}.weight") != shape
+    ]
+    pattern = re.compile(r".*\.layer\.(\d+)\..*")
+    layers = {int(match[1]) for match in map(pattern.fullmatch, arrays.shapes) if match}
+    if layers != set(range(n["num_layers"])):
+        problems.append(f"there are {len(layers)} layers, config.json says {n['num_layers']}")
+    if problems:
+        raise errors.InputError(
+            f"Got {str(arrays.file)!r}, which does not fit its config.json: {'; '.join(problems)}. "
+            "Expected files of one model. Download the folder again."
+        )
+
+
+def load(model: keras.Model, config: TextConfig, arrays: Arrays) -> None:
+    """Loads all weights or none.
+
+    Args:
+      model: of `kft.models.bert.encoder`.
+      config: the model's.
+      arrays: of the folder.
+
+    Raises: InputError, with the arrays, if one is missing, extra, of another shape or type, or not finite.
+    """
+    prefix = _prefix(config.family, arrays)
+    places = {weight.path: _place(weight, config.family, prefix, arrays) for weight in model.weights}
+    problems = []
+    for weight in model.weights:
+        name, shape = places[weight.path], _their_shape(weight)
+        if name not in arrays.shapes:
+            problems.append(f"missing: {name}")
+        elif arrays.shapes[name] != shape or arrays.dtypes[name] not in DTYPES:
+            problems.append(f"{name} is {arrays.dtypes[name]} {arrays.shapes[name]} instead of F32 {shape}")
+    used = set(places.values())
+    problems += [f"extra: {name}" for name in arrays.shapes if name not in used and not NOT_OURS.fullmatch(name)]
+    if problems:
+        raise errors.InputError(
+            f"Got {str(arrays.file)!r}, which does not fit its config.json: {'; '.join(problems[:20])}. "
+            "Expected files of one model. Download the folder again."
+        )
+    values = {weight.path: arrays.read(places[weight.path]) for weight in model.weights}
+    weights_files.check_finite(values, what=str(arrays.file))
+    for weight in model.weights:
+        value = values.pop(weight.path)
+        value = value.T if weight.path.endswith("/kernel") else value
+        weight.assign(value.reshape(weight.shape))
+
+
+def make_tokenizer(folder: pathlib.Path, config: TextConfig) -> Tokenizer:
+    """The tokenizer of a folder, from tokenizer.json, or from vocab.txt.
+
+    Raises: InputError if there is none, or its vocabulary is not the model's.
+    """
+    settings_file = folder / "tokenizer_config.json"
+    settings = read_json(settings_file) if settings_file.is_file() else {}
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = read_tokenizer(folder / "tokenizer.json")
+    elif (folder / "vocab.txt").is_file():
+        tokenizer = word_pieces(
+            (folder / "vocab.txt").read_text(encoding="utf-8").splitlines(),
+            lowercase=bool(settings.get("do_lower_case", True)),
+            strip_accents=settings.get("strip_accents"),
+            chinese=bool(settings.get("tokenize_chinese_chars", True)),
+        )
+    else:
+        raise errors.InputError(
+            f"Got {str(folder)!r} without a tokenizer. Expected tokenizer.json or vocab.txt. Download the model's."
+        )
+    positions = config.arguments["max_sequence_length"]
+    limit = settings.get("model_max_length", positions)
+    made = Tokenizer(
+        tokenizer,
+        max_length=min(positions, limit) if type(limit) is int and limit > 2 else positions,
+        pad_id=_pad_id(folder, tokenizer, settings),
+    )
+    size = config.arguments["vocabulary_size"]
+    if not 0.99 * size <= made.vocabulary_size <= size:  # some models have a few rows more, to a round number
+        raise errors.InputError(
+            f"Got {str(folder)!r} with {made.vocabulary_size} tokens in its tokenizer and {size} in the model. "
+            "Expected the same vocabulary. Use the tokenizer's files of this very model."
+        )
+    return made
+
+
+def _pad_id(folder: pathlib.Path, tokenizer: Any, settings: Mapping[str, Any]) -> int:
+    token = settings.get("pad_token")
+    token = token.get("content") if isinstance(token, dict) else token
+    found = tokenizer.token_to_id(token) if isinstance(token, str) else None
+    if found is None:
+        found = read_json(folder / "config.json").get("pad_token_id", 0)
+    return found if type(found) is int and found >= 0 else 0
+
+
+def _prefix(family: str, arrays: Arrays) -> str:
+    """What stands before every name: nothing, or the family where the checkpoint also has a head."""
+    name = f"{NAMES[family]['token_embedding']}.weight"
+    found = [full.removesuffix(name) for full in arrays.shapes if full == name or full.endswith(f".{name}")]
+    if len(found) != 1:
+        raise errors.InputError(
+            f"Got {str(arrays.file)!r} with {len(found)} arrays {name!r}. Expected one. Use a folder of a "
+            f"{family} model."
+        )
+    return found[0]
+
+
+def _place(weight: keras.Variable, family: str, prefix: str, arrays: Arrays) -> str:
+    """The name of a weight's array."""
+    layer, _, last = weight.path.rpartition("/")
+    number = re.search(r"_(\d+)/", layer + "/")
+    pattern = re.sub(r"_(\d+)/", "_{}/", layer + "/", count=1).removesuffix("/")
+    name = prefix + NAMES[family][pattern].replace("{}", number[1] if number else "")
+    words = ("bias", "beta") if last in ("bias", "beta") else ("weight", "gamma")
+    return next((f"{name}.{word}" for word in words if f"{name}.{word}" in arrays.shapes), f"{name}.{words[0]}")
+
+
+def _their_shape(weight: keras.Variable) -> tuple[int, ...]:
+    """Dense kernels are (out, in) there, and attention heads one axis."""
+    shape = tuple(weight.shape)
+    layer, _, last = weight.path.rpartition("/")
+    if last == "bias":
+        return (math.prod(shape),)
+    if last != "kernel":
+        return shape
+    split = len(shape) - 1 if layer.endswith("attention_output") else 1
+    return math.prod(shape[split:]), math.prod(shape[:split])

@@ -1,0 +1,113 @@
+"""Text backbones: from a local folder, with a tokenizer and features of tokens."""
+
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from kft import errors
+from kft.models import bert, hugging_face
+from kft.models.backbone import Backbone, Features
+from kft.models.token_pooling import POOLINGS, pool
+from kft.models.tokenizer import Tokenizer
+
+SAVED = "text_backbone.json"
+
+
+def hugging_face_backbone(
+    name: str, *, image_size: Any = None, weights: str = "pretrained", pooling: str = "auto"
+) -> Backbone:
+    """An encoder from a folder as Hugging Face writes it, or as `Backbone.save` does.
+
+    Args:
+      name: "hf:DIR".
+      image_size: None.
+      weights: "pretrained" for those of the folder, "none" for random ones.
+      pooling: see `kft.models.make_backbone`.
+
+    Raises: InputError if the folder is not there, is of another family, or its files do not fit each other.
+    """
+    folder = pathlib.Path(name.removeprefix("hf:"))
+    _check_arguments(name, image_size=image_size, weights=weights, pooling=pooling)
+    if not folder.is_dir():
+        raise errors.InputError(
+            f"Got backbone {name!r}, and {str(folder)!r} is no folder. Expected one with config.json, "
+            "model.safetensors and tokenizer.json. Check the path; nothing is downloaded."
+        )
+    if (folder / bert.FILE).is_file():
+        return _saved(folder, name=name, weights=weights, pooling=pooling)
+    arrays = hugging_face.Arrays(folder)
+    config = hugging_face.read_config(folder, arrays)
+    hugging_face.check_sizes(config, arrays)
+    tokenizer = hugging_face.make_tokenizer(folder, config)
+    model, blocks = bert.encoder(config)
+    if weights == "pretrained":
+        hugging_face.load(model, config, arrays)
+    return _backbone(name, config, model, blocks, tokenizer, pooling)
+
+
+def _saved(folder: pathlib.Path, *, name: str, weights: str, pooling: str) -> Backbone:
+    if weights != "none":
+        raise errors.InputError(
+            f"Got backbone {name!r}, a folder of a kept model, with weights={weights!r}. Expected 'none', as its "
+            "weights are those of the whole model. Use the folder of the pretrained model."
+        )
+    config = bert.TextConfig.load(folder)
+    tokenizer = Tokenizer.load(folder)
+    model, blocks = bert.encoder(config)
+    return _backbone(name, config, model, blocks, tokenizer, pooling)
+
+
+def _backbone(
+    name: str, config: bert.TextConfig, model: keras.Model, blocks: tuple[str, ...], tokenizer: Tokenizer, pooling: str
+) -> Backbone:
+    return Backbone(
+        name=name,
+        model=model,
+        blocks=blocks,
+        preprocess=lambda batch: batch,
+        features=_features(name, model, config, pooling),
+        image_size=None,
+        tokenizer=tokenizer,
+        save=functools.partial(_save, config, tokenizer),
+    )
+
+
+def _save(config: bert.TextConfig, tokenizer: Tokenizer, folder: str | pathlib.Path) -> None:
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(folder)
+    config.save(folder)
+
+
+def _features(name: str, model: keras.Model, config: bert.TextConfig, pooling: str) -> Callable[[Any], Features]:
+    if pooling == "auto":
+        pooling = "cls" if config.pooler else "cls_bare"
+    if pooling == "cls" and not config.pooler:
+        raise errors.InputError(
+            f"Got pooling='cls' for {name!r}, which has no pooler. Expected one of: 'cls_bare', 'mean', 'max', "
+            "'attention'. Use 'cls_bare' for the first token as it is."
+        )
+    mask = model.input["padding_mask"]
+
+    def features(outputs: Any) -> Features:
+        sequence = outputs["sequence_output"]
+        if pooling == "cls":
+            return Features(outputs["pooled_output"], sequence)
+        return Features(pool(sequence, mask, pooling), sequence)
+
+    return features
+
+
+def _check_arguments(name: str, *, image_size: Any, weights: str, pooling: str) -> None:
+    if image_size is not None:
+        raise errors.InputError(f"Got image_size={image_size!r} for {name!r}, which reads text. Leave it out.")
+    if weights not in ("pretrained", "none"):
+        raise errors.InputError(
+            f"Got weights={weights!r} for {name!r}. Expected 'pretrained', the folder's own, or 'none', random ones. "
+            "Put the weights into the folder as model.safetensors."
+        )
+    if pooling not in ("auto", *POOLINGS):
+        raise errors.unknown_name("pooling of text", pooling, ("auto", *POOLINGS))
