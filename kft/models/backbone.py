@@ -20,11 +20,13 @@ RESERVED_LAYERS = re.compile(rf"head(_.*)?|{POOL_LAYER}")
 class Features(NamedTuple):
     """What a backbone gives to a head.
 
-    Shapes: pooled (batch, channels); sequence (batch, time, channels), or None where the model has no time.
+    Shapes: pooled (batch, channels); sequence (batch, time, channels), or None where the model has no time;
+      padding_mask (batch, time), 1 for a token and 0 for padding, or None where nothing is padded.
     """
 
     pooled: keras.KerasTensor
     sequence: keras.KerasTensor | None = None
+    padding_mask: keras.KerasTensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,8 +95,8 @@ def _features(name: str, model: keras.Model, config: bert.TextConfig, pooling: s
     def features(outputs: Any) -> Features:
         sequence = outputs["sequence_output"]
         if pooling == "cls":
-            return Features(outputs["pooled_output"], sequence)
-        return Features(pool(sequence, mask, pooling), sequence)
+            return Features(outputs["pooled_output"], sequence, mask)
+        return Features(pool(sequence, mask, pooling), sequence, mask)
 
     return features
 

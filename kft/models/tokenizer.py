@@ -63,6 +63,9 @@ class Tokenizer:
         self._for_words: Any = None
         self.max_length = max_length
         self.pad_id = pad_id
+        self.unk_id = next(
+            (known for token in ("[UNK]", "<unk>") if (known := tokenizer.token_to_id(token)) is not None), None
+        )
         self.vocabulary_size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
 
     def num_special_tokens(self, pair: bool) -> int:

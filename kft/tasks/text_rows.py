@@ -9,7 +9,7 @@ from kft.data.token_table import TokenTable
 from kft.tasks import token_rows
 from kft.tasks.token_rows import Slices
 
-# Texts that are tokenised in one call: their characters' spans are thrown away before the next ones.
+# Texts that are tokenised in one call: what stays of them are their ids.
 TEXTS_AT_ONCE = 50_000
 
 
@@ -78,7 +78,7 @@ def _encode(records: Any, tokenizer: Any) -> list[tuple[np.ndarray, np.ndarray]]
                     "each, one or two. Check text_columns."
                 )
         for place in range(width):
-            encoded = tokenizer.encode([text[place] for text in texts])
+            encoded = tokenizer.encode([text[place] for text in texts], spans=False)
             ids[place].append(encoded.token_ids)
             lengths[place].append(np.diff(encoded.offsets))
     empty = [np.zeros(0, np.int32)]

@@ -38,13 +38,13 @@ class PieceTokenizer:
     def id_of(self, piece):
         return 4 + sum(place * ord(character) for place, character in enumerate(piece, 1)) % 990
 
-    def encode(self, texts):
+    def encode(self, texts, *, spans=True):
         found = [self.pieces(text) for text in texts]
         ids = [self.id_of(text[start:end]) for text, spans in zip(texts, found, strict=True) for start, end in spans]
         return Encoded(
             np.array(ids, np.int32),
             np.concatenate([[0], np.cumsum([len(spans) for spans in found])]).astype(np.int64),
-            np.array([span for spans in found for span in spans], np.int32).reshape(-1, 2),
+            np.array([span for spans in found for span in spans], np.int32).reshape(-1, 2) if spans else None,
             None,
         )
 
