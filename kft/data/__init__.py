@@ -11,14 +11,25 @@ from kft import errors, tables
 from kft.data.batches import batches as batches
 from kft.data.check import check as check
 from kft.data.split import split as split
+from kft.data.token_batches import token_batches as token_batches
 
 if TYPE_CHECKING:
     from kft.data.source import Source
+    from kft.data.text_format import TextFormat
 
 SOURCES = {
     "arrays": "kft.data.arrays:arrays",
     "digits": "kft.data.digits:digits",
     "folder": "kft.data.image_folder:image_folder",
+}
+TEXT_SOURCES = {
+    "conll": "kft.data.conll:conll_file",
+    "csv": "kft.data.text_files:csv_file",
+    "jsonl": "kft.data.text_files:jsonl_file",
+    "lines": "kft.data.text_files:line_file",
+    "parquet": "kft.data.text_files:parquet_file",
+    "squad": "kft.data.squad:squad_file",
+    "tsv": "kft.data.text_files:tsv_file",
 }
 
 _PUBLIC = {
@@ -26,21 +37,27 @@ _PUBLIC = {
     "Report": "kft.data.check:Report",
     "Source": "kft.data.source:Source",
     "epoch_order": "kft.data.order:epoch_order",
+    "TextFormat": "kft.data.text_format:TextFormat",
+    "TokenTable": "kft.data.token_table:TokenTable",
     "from_arrays": "kft.data.arrays:from_arrays",
+    "from_texts": "kft.data.texts:from_texts",
     "image_encoder": "kft.data.encode:image_encoder",
     "image_files": "kft.data.image_folder:image_files",
+    "raw_lines": "kft.data.text_files:raw_lines",
     "subset": "kft.data.source:subset",
     "without": "kft.data.source:without",
 }
 
 
-def load(spec: str, *, label_names: Sequence[str] | None = None) -> "Source":
+def load(spec: str, *, label_names: Sequence[str] | None = None, text_format: "TextFormat | None" = None) -> "Source":
     """Loads a source of examples.
 
     Args:
-      spec: KIND:PLACE, with a kind of SOURCES: "folder:photos/train", "arrays:photos.npz", "digits:".
+      spec: KIND:PLACE, with a kind of SOURCES ("folder:photos/train", "arrays:photos.npz", "digits:") or of
+        TEXT_SOURCES ("csv:train.csv", "lines:train.txt").
       label_names: for all data but that for training, the label names of the training data, so that the labels of both
         mean the same.
+      text_format: of a file of text: its encoding and columns; the default TextFormat if None.
 
     Returns: a Source. Bad examples in it are not found here but by `check`.
     Raises: InputError for an unknown kind, and for a place that is not there.
@@ -48,8 +65,13 @@ def load(spec: str, *, label_names: Sequence[str] | None = None) -> "Source":
     kind, colon, place = spec.partition(":")
     if not colon:
         hint = f"'folder:{spec}'" if os.path.isdir(spec) else "'folder:DIR'"
-        raise errors.InputError(f"Got data {spec!r}. Expected KIND:PLACE, KIND one of {sorted(SOURCES)}. Use {hint}.")
-    return tables.lookup(SOURCES, kind, what="kind of data")(place, label_names=label_names)
+        kinds = sorted({*SOURCES, *TEXT_SOURCES})
+        raise errors.InputError(f"Got data {spec!r}. Expected KIND:PLACE, KIND one of {kinds}. Use {hint}.")
+    make = tables.lookup({**SOURCES, **TEXT_SOURCES}, kind, what="kind of data")
+    if kind in TEXT_SOURCES:
+        text_format = text_format or tables.load_place("kft.data.text_format:TextFormat")()
+        return make(place, label_names=label_names, text=text_format)
+    return make(place, label_names=label_names)
 
 
 __getattr__ = tables.lazy_attributes(__name__, _PUBLIC)

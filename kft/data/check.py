@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kft import errors
+from kft.data import progress
 from kft.data.source import Finding, Source, fingerprint, without
 
 ON_BAD_EXAMPLE = ("error", "skip")
@@ -28,6 +29,7 @@ class Report:
       counts: kind -> how many examples or files, all of them.
       facts: "train", "evaluation" or "test" -> name, num_examples and num_examples_per_class, less what is skipped.
       skipped: the same keys -> indices of the bad examples that are left out; for `kft.data.without`.
+      leaked: the same keys -> indices, less what is skipped, of examples that an earlier one of the sources has too.
     """
 
     problems: tuple[Finding, ...]
@@ -35,6 +37,7 @@ class Report:
     counts: Mapping[str, int]
     facts: Mapping[str, Mapping[str, Any]]
     skipped: Mapping[str, tuple[int, ...]]
+    leaked: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -77,13 +80,14 @@ def check(
 
     Problems: what a source found while loading (empty class folders, labels that cannot be used); examples that cannot
     be read or decoded; fewer than 2 examples or classes in train; an empty source; a class that evaluation or test has
-    and train has not; labels that do not mean the same; and the same bytes in two of the sources.
+    and train has not; labels that do not mean the same; and the same example in two of the sources: the same bytes, and
+    for text the same letters whatever their case and the spaces between.
 
     Args:
       train: data to learn from. A source without label names, for prediction, is only read and decoded.
       evaluation: data to choose the epoch with.
       test: data to score once.
-      allow_leakage: makes the same bytes in two sources a warning.
+      allow_leakage: makes the same example in two sources a warning.
       on_bad_example: "error", or "skip": a bad example becomes a warning, and is left out of everything else here.
 
     Returns: the report; it does not raise for bad data.
@@ -103,10 +107,11 @@ def check(
             bad = [finding for finding in bad if finding.index is None]
             skipped[role] = tuple(sorted({finding.index for finding in (*source.problems, *found)} - {None}))
             sources[role] = without(source, skipped[role])
-            prints[role] = [prints[role][index] for index in np.delete(np.arange(source.num_examples), skipped[role])]
+            prints[role] = np.delete(prints[role], skipped[role], axis=0)
         problems += bad
     problems += _in_numbers(sources)
-    (warnings if allow_leakage else problems).extend(_leaks(sources, prints))
+    leaked = _leaked(sources, prints)
+    (warnings if allow_leakage else problems).extend(_leaks(sources, leaked))
     problems, warnings = list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
     counts = collections.Counter()
     for finding in (*problems, *warnings):
@@ -119,29 +124,40 @@ def check(
         }
         for role, source in sources.items()
     }
-    return Report(_some_of_each(problems), _some_of_each(warnings), dict(counts), facts, skipped)
+    indices = {role: tuple(index for index, _ in found) for role, found in leaked.items() if found}
+    return Report(_some_of_each(problems), _some_of_each(warnings), dict(counts), facts, skipped, indices)
 
 
-def _examine(source: Source) -> tuple[list[bytes | None], list[Finding]]:
-    """The fingerprint of every good example, None for a bad one, and what is wrong with the bad ones."""
+def _examine(source: Source) -> tuple[np.ndarray, list[Finding]]:
+    """(num_examples, 2) uint64, the fingerprint of every good example, 0 for a bad one; what is wrong with the bad."""
+    prints = np.zeros((source.num_examples, 2), np.uint64)
+    if source.records is not None:
+        wrong = {finding.index for finding in source.problems}
+        with progress.Progress(f"Checking {source.name}", "examples", source.num_examples) as told:
+            for index in range(source.num_examples):
+                if index not in wrong:
+                    prints[index] = np.frombuffer(fingerprint(source.normalized(index)), np.uint64)
+                told.update(index + 1)
+        return prints, []
 
-    def examine(index: int) -> tuple[bytes | None, Finding | None]:
+    def examine(index: int) -> Finding | None:
         try:
             content = source.content(index)
         except OSError as error:
             reason = f"Got {error.strerror or error!r} on reading it. Expected a file."
-            return None, Finding("unreadable", source.keys[index], reason, "Correct its permissions, or remove it.")
+            return Finding("unreadable", source.keys[index], reason, "Correct its permissions, or remove it.")
         bad = source.inspect(index, content)
-        return None if bad else fingerprint(content), bad
+        if not bad:
+            prints[index] = np.frombuffer(fingerprint(content), np.uint64)
+        return bad
 
-    def examine_some(first: int) -> list[tuple[bytes | None, Finding | None]]:
+    def examine_some(first: int) -> list[Finding | None]:
         return [examine(index) for index in range(first, min(first + _EXAMPLES_AT_ONCE, source.num_examples))]
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         parts = pool.map(examine_some, range(0, source.num_examples, _EXAMPLES_AT_ONCE))
         results = [result for part in parts for result in part]
-    found = [dataclasses.replace(bad, index=index) for index, (_, bad) in enumerate(results) if bad]
-    return [print_ for print_, _ in results], found
+    return prints, [dataclasses.replace(bad, index=index) for index, bad in enumerate(results) if bad]
 
 
 def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:
@@ -154,7 +170,7 @@ def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:
             )
     if not train.label_names:
         return
-    here = train.num_examples_per_class()
+    here = _by_type(train)
     num_classes = sum(count > 0 for count in here.values())
     if 0 < train.num_examples < 2:
         yield Finding("too few examples", train.name, "Got 1 example. Expected at least 2.", "Add examples.")
@@ -173,7 +189,7 @@ def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:
             )
             yield Finding("label names differ", source.name, reason, "Load it with label_names=train.label_names.")
             continue
-        for name, count in source.num_examples_per_class().items():
+        for name, count in _by_type(source).items():
             if count > 0 and here.get(name, 0) == 0:
                 reason = f"Got {count} examples of {name!r} in {role} and none in train. Expected some."
                 yield Finding(
@@ -181,16 +197,52 @@ def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:
                 )
 
 
-def _leaks(sources: Mapping[str, Source], prints: Mapping[str, Sequence[bytes | None]]) -> Iterable[Finding]:
-    """The same bytes in two of train, evaluation and test."""
-    seen: dict[bytes, tuple[str, str]] = {}
-    for role, source in sources.items():
-        for key, print_ in zip(source.keys, prints[role], strict=True):
-            other = seen.get(print_)
-            if other and other[0] != role:
-                reason = f"Got the same bytes in {role} and in {other[0]} ({other[1]}). Expected different examples."
-                yield Finding("leak", key, reason, "Remove one of them, or allow it (--allow_leakage).")
-        seen = {print_: (role, key) for key, print_ in zip(source.keys, prints[role], strict=True) if print_} | seen
+def _by_type(source: Source) -> dict[str, int]:
+    """Examples of each class; of tagged words, the words of each type whatever the prefix of their tags."""
+    counts = collections.Counter()
+    tagged = source.records is not None and source.records.class_counts(source.label_names) is not None
+    for name, count in source.num_examples_per_class().items():
+        counts[name.partition("-")[2] or name if tagged else name] += count
+    if tagged and not counts["O"]:
+        del counts["O"]
+    return dict(counts)
+
+
+def _leaked(
+    sources: Mapping[str, Source], prints: Mapping[str, np.ndarray]
+) -> dict[str, list[tuple[int, tuple[str, int]]]]:
+    """role -> (index, (earlier role, index there)) of every example that an earlier source has too."""
+    seen, leaked = [], {}
+    for role in sources:
+        own = prints[role].view([("high", np.uint64), ("low", np.uint64)])[:, 0]
+        first_of_all = np.full(len(own), -1)
+        leaked[role] = []
+        for other, names, places in seen:
+            inside = np.minimum(np.searchsorted(names, own), len(names) - 1)
+            new = (names[inside] == own) & (own != np.zeros(1, own.dtype)) & (first_of_all < 0)
+            first_of_all[new] = 1
+            leaked[role] += [(int(index), (other, int(places[inside[index]]))) for index in np.flatnonzero(new)]
+        leaked[role].sort()
+        names, places = np.unique(own, return_index=True)
+        if len(names):
+            seen.append((role, names, places))
+    return leaked
+
+
+def _leaks(
+    sources: Mapping[str, Source], leaked: Mapping[str, Sequence[tuple[int, tuple[str, int]]]]
+) -> Iterable[Finding]:
+    """The same example in two of train, evaluation and test; one finding more for all that nobody would read."""
+    for role, found in leaked.items():
+        keys = sources[role].keys
+        what = "bytes" if sources[role].records is None else "text"
+        for index, (other, place) in found[:MOST_OF_A_KIND]:
+            where = f"{other} ({sources[other].keys[place]})"
+            reason = f"Got the same {what} in {role} and in {where}. Expected different examples."
+            yield Finding("leak", keys[index], reason, "Remove one of them, or allow it (--allow_leakage).")
+        if len(found) > MOST_OF_A_KIND:
+            rest = len(found) - MOST_OF_A_KIND
+            yield Finding("leak", sources[role].name, f"Got {rest} more of {role}.", "Remove them.", count=rest)
 
 
 def _by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kft import errors
+from kft.data.records import Records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,42 +54,61 @@ class Source:
          "orientation": () int32, EXIF's 1 to 8, absent where all files of the source have 1}
 
     which `image_encoder` turns into an array. Files come as bytes, so that the encoder can decode only what it needs.
+    Text has no `load` but `records`, which a task turns into tokens, all at once:
+
+        {"texts": (text,) or (first, second)}
+        {"words": [...], "tags": [...]}, tags None where there are none
+        {"id": str, "question": str, "context": str, "answers": [(start, text), ...]}
 
     Args:
       name: the specification it was loaded from, such as "folder:photos/train".
       num_examples: int >= 0.
       label_names: names of the classes in the order of the labels; () where nothing is labelled.
       labels: (num_examples,) int64 in [0, number of classes); -1 where there is none or it cannot be used.
-      load: index tensor, () int64 -> raw example.
+      load: index tensor, () int64 -> raw example; None for text.
       keys: what each example is called in messages: a path, or "row 17".
       content: index -> the bytes of the example; equal bytes are the same example.
       inspect: (index, content) -> what is wrong with the example, or None. Called once each by the pre-flight.
       problems: what was found wrong while loading.
       warnings: what was found remarkable while loading.
       lengths: (num_examples,) int64, for data whose examples differ in length.
+      records: the raw examples of text, by index.
+      targets: what is learned where it is not one class: (num_examples, number of classes) float32, 0 or 1 for each
+        class; or (num_examples,) float32, a number.
+      normalized: index -> bytes; equal ones are the same example although their content differs, as in case. None:
+        as `content`.
     """
 
     name: str
     num_examples: int
     label_names: tuple[str, ...]
     labels: np.ndarray
-    load: Callable[[Any], dict[str, Any]]
+    load: Callable[[Any], dict[str, Any]] | None
     keys: Sequence[str]
     content: Callable[[int], bytes]
     inspect: Callable[[int, bytes], Finding | None] = _nothing_to_find
     problems: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
     lengths: np.ndarray | None = None
+    records: Records | None = None
+    targets: np.ndarray | None = None
+    normalized: Callable[[int], bytes] | None = None
 
     def num_examples_per_class(self) -> dict[str, int]:
-        """The number of examples of each class, in the order of `label_names`."""
-        counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.label_names))
+        """The number of examples of each class, in the order of `label_names`; of tagged words, that of words."""
+        counts = None if self.records is None else self.records.class_counts(self.label_names)
+        if counts is None and self.targets is not None and self.label_names:
+            counts = np.sum(self.targets > 0, axis=0)
+        if counts is None:
+            counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.label_names))
         return dict(zip(self.label_names, counts.tolist(), strict=True))
 
     def digest(self) -> str:
         """32 hexadecimal digits that change with any byte of any example, a label, a class name or the order."""
         digest = hashlib.blake2b(repr(self.label_names).encode(), digest_size=16)
         digest.update(self.labels.tobytes())
+        if self.targets is not None:
+            digest.update(self.targets.tobytes())
         for index in range(self.num_examples):
             digest.update(fingerprint(self.content(index)))
         return digest.hexdigest()
@@ -109,28 +129,36 @@ def subset(source: Source, indices: Sequence[int] | np.ndarray) -> Source:
     Returns: a source with the same label names, and with what was found about these examples and the whole.
     Raises: InputError for an index out of range.
     """
-    import tensorflow as tf
-
     indices = np.asarray(indices, np.int64).reshape(-1)
     wrong = indices[(indices < 0) | (indices >= source.num_examples)]
     if wrong.size:
         raise errors.InputError(
             f"Got index {wrong[0]} for {source.name!r}. Expected 0 <= index < {source.num_examples}. Correct it."
         )
-    with tf.init_scope(), tf.device("CPU:0"):
-        rows = tf.constant(indices)
+    take = getattr(source.keys, "take", None)
     return dataclasses.replace(
         source,
         num_examples=len(indices),
         labels=source.labels[indices],
-        load=lambda index: source.load(tf.gather(rows, index)),
-        keys=tuple(source.keys[index] for index in indices),
+        load=None if source.load is None else _load_of(source.load, indices),
+        keys=take(indices) if take else tuple(source.keys[index] for index in indices),
         content=lambda index: source.content(int(indices[index])),
         inspect=lambda index, content: source.inspect(int(indices[index]), content),
         problems=_of_these(source.problems, indices),
         warnings=_of_these(source.warnings, indices),
         lengths=None if source.lengths is None else source.lengths[indices],
+        records=None if source.records is None else source.records.take(indices),
+        targets=None if source.targets is None else source.targets[indices],
+        normalized=source.normalized and (lambda index: source.normalized(int(indices[index]))),
     )
+
+
+def _load_of(load: Callable[[Any], dict[str, Any]], indices: np.ndarray) -> Callable[[Any], dict[str, Any]]:
+    import tensorflow as tf
+
+    with tf.init_scope(), tf.device("CPU:0"):
+        rows = tf.constant(indices)
+    return lambda index: load(tf.gather(rows, index))
 
 
 def _of_these(findings: Iterable[Finding], indices: np.ndarray) -> tuple[Finding, ...]:
