@@ -121,7 +121,7 @@ def app_run(
         print(help_text(description, flag_values), end="")
         return 0
     try:
-        arguments = _parse(flag_values, argv, num_arguments)
+        arguments = _parse(flag_values, [_recipe_of_the_package(word) for word in argv], num_arguments)
         _prepare()
         return main(config_from_flags(flag_values), flag_values, *arguments) or 0
     except errors.InputError as error:
@@ -130,6 +130,14 @@ def app_run(
     except errors.NonFiniteError as error:
         print(f"{_program(argv)}: {error}", file=sys.stderr)
         return EXIT_NON_FINITE
+
+
+def _recipe_of_the_package(word: str) -> str:
+    """A --flagfile below experiments/recipes that is not there from here is the one that was installed."""
+    flag, _, path = word.partition("=")
+    installed = os.path.join(os.path.dirname(os.path.dirname(__file__)), path)
+    recipe = flag in ("--flagfile", "-flagfile") and path.startswith("experiments/recipes/")
+    return f"{flag}={installed}" if recipe and not os.path.exists(path) and os.path.exists(installed) else word
 
 
 def _parse(flag_values: flags.FlagValues, argv: list[str], num_arguments: int) -> list[str]:
@@ -186,7 +194,12 @@ def _prepare() -> None:
 def help_text(description: str, flag_values: flags.FlagValues) -> str:
     """What `--help` prints: the description, the command's own flags, then those of RunConfig, room by room."""
     rooms = flag_values.flags_by_module_dict()
-    lines = [description.strip(), "", "Flags are given as --name=value; --flagfile=FILE reads them from a file."]
+    lines = [
+        description.strip(),
+        "",
+        "Flags are given as --name=value; --flagfile=FILE reads them from a file, --flagfile=experiments/recipes/NAME.flags",
+        "from the recipes that come with kft, wherever it is installed.",
+    ]
     for room in [room for room in rooms if room not in ROOMS] + [room for room in ROOMS if room in rooms]:
         lines += ["", f"{room}: {ROOMS[room]}" if room in ROOMS else "this command:"]
         for flag in rooms[room]:

@@ -121,3 +121,11 @@ def test_the_installed_commands_train_and_predict_in_an_empty_folder(installed, 
     assert [row["file"] for row in rows] == [f"photos/{index:02}.png" for index in range(20)]
     right = [row["label"] == str(label) for row, label in zip(rows, digits.target, strict=False)]
     assert sum(right) >= 16
+
+
+def test_recipes_are_found_where_there_is_no_checkout(installed, tmp_path):
+    """README's command line names the recipe as in a checkout."""
+    command = [sys.executable, str(installed / "bin" / "kft-finetune"), "--train_data=folder:no_such_folder"]
+    command += ["--flagfile=experiments/recipes/flowers_mobilenet_v2.flags", "--workdir=run"]
+    done = run(installed, tmp_path, *command)
+    assert done.returncode == 2 and "no_such_folder" in done.stderr, done.stderr
