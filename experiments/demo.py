@@ -192,7 +192,7 @@ def new_folder(workdir: str) -> pathlib.Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the demo; returns its exit code."""
-    return flags.app_run(_run, description=__doc__, names=("workdir", "seeds"), define=_define, argv=argv)
+    return flags.app_run(_run, description=__doc__, names=("workdir", "seed", "seeds"), define=_define, argv=argv)
 
 
 def _define(flag_values):
@@ -208,6 +208,7 @@ def _run(config, flag_values):
     workdir = new_folder(flag_values.workdir)
     curves = workdir / "tensorboard"
     epochs, all_shots = (1, SHOTS[1:2]) if flag_values.quick else (EPOCHS, SHOTS)
+    seeds = range(flag_values.seed, flag_values.seed + flag_values.seeds)
     print(f"Pretraining on {old.num_examples:,} images of the digits 0 to 4", flush=True)
     pretrained = pretrain(old, epochs=epochs, callbacks=[inspection.TensorBoard(curves / "pretraining")])
     rows = []
@@ -217,8 +218,8 @@ def _run(config, flag_values):
         for shots in all_shots:
             first = [inspection.TensorBoard(curves / f"{shots} examples a class" / name)]
             runs = [
-                adaptation.run(new, shots=shots, seed=seed, callbacks=first if seed == 0 else ())
-                for seed in range(flag_values.seeds)
+                adaptation.run(new, shots=shots, seed=seed, callbacks=first if seed == seeds[0] else ())
+                for seed in seeds
             ]
             accuracies, seconds = zip(*runs, strict=True)
             rows.append({"shots": shots, "method": name, "accuracies": accuracies, "seconds": seconds})
@@ -226,7 +227,7 @@ def _run(config, flag_values):
     result = {"rows": rows, "wall_seconds": time.perf_counter() - began}
     (workdir / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(f"\n{report(rows)}\n\n{result['wall_seconds']:.0f} s in all. Run folder: {workdir}")
-    print(f"Curves, those of seed 0: tensorboard --host 127.0.0.1 --logdir {workdir}/tensorboard")
+    print(f"Curves, those of seed {seeds[0]}: tensorboard --host 127.0.0.1 --logdir {workdir}/tensorboard")
 
 
 if __name__ == "__main__":
