@@ -60,7 +60,7 @@ def load_model(workdir: str | pathlib.Path) -> KeptModel:
         raise errors.InputError(f"Got {str(folder)!r} without {WEIGHTS}. Expected it there. Use an intact copy.")
     task = setup.make_task(config, label_names)
     backbone = setup.make_backbone(config, weights="none")
-    model = training.build_model(backbone, task, batchnorm=config.models.batchnorm)
+    model = setup.build_model(config, backbone, task)
     training.load_weights(model, folder / WEIGHTS, sha256=sha256)
     model.compile(loss=task.loss, metrics=task.metrics(), jit_compile=config.execution.xla == "on")
     return KeptModel(model, backbone, task, config)

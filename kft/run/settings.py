@@ -158,6 +158,12 @@ class ModelSettings:
         "recalibrate takes those of train_data before the first step and keeps them.",
         choices=("frozen", "train", "recalibrate"),
     )
+    batchnorm_momentum: float = setting(
+        0.0,
+        "With batchnorm=train, how much of the old statistics a step keeps; short trainings from random weights want "
+        "0.9. 0: the backbone's own, such as 0.999.",
+        limits="[0, 1)",
+    )
     reinitialize_top_blocks: int = setting(
         0,
         "Give the backbone's top blocks new random weights before training.",

@@ -137,6 +137,16 @@ def make_backbone(config: RunConfig, *, weights: str | None = None) -> models.Ba
     )
 
 
+def build_model(config: RunConfig, backbone: models.Backbone, task: tasks.Task) -> training.FineTuneModel:
+    """The model of a run, with the weights that the backbone has."""
+    return training.build_model(
+        backbone,
+        task,
+        batchnorm="train" if config.models.batchnorm == "train" else "frozen",
+        batchnorm_momentum=config.models.batchnorm_momentum or None,
+    )
+
+
 def make_setup(config: RunConfig, train: data.Source) -> Setup:
     """Builds and compiles the model of a run and decides what trains when, and how fast.
 
@@ -149,8 +159,7 @@ def make_setup(config: RunConfig, train: data.Source) -> Setup:
     with strategy.scope():
         task = make_task(config, train.label_names)
         backbone = make_backbone(config)
-        trained = config.models.batchnorm == "train"
-        model = training.build_model(backbone, task, batchnorm="train" if trained else "frozen")
+        model = build_model(config, backbone, task)
         _reinitialize(model, backbone, config.models.reinitialize_top_blocks)
     batches = make_batches(config, backbone)(train, train=True)
     lengths = training.update_lengths(batches, config.optimizers.accumulate_steps)

@@ -139,6 +139,11 @@ def test_a_users_model_without_layer_names_is_found_again_in_the_same_process(ti
     assert evaluate(tmp_path, tiny["eval_data"]) == result["metrics"]
 
 
+def test_a_model_with_recalibrated_statistics_is_kept_and_scores_the_same_again(tiny, photos, tmp_path):
+    result = train_and_evaluate(from_flat({**tiny, "batchnorm": "recalibrate"}), tmp_path, verbose=0)
+    assert evaluate(tmp_path, photos["eval_data"]) == result["metrics"]
+
+
 def test_early_stopping_counts_from_the_last_phase_and_keep_last_keeps_its_end(tiny, tmp_path):
     """Nothing gets better after epoch 1: patience of 2 ends a run whose last phase begins with epoch 3 in epoch 5."""
     folder = digit_photos.write(tmp_path / "train", first=0, count=12)
