@@ -22,8 +22,8 @@ def build_model(
       backbone: `kft.models.Backbone`.
       task: `kft.tasks.Task`.
       batchnorm: "frozen" or "train"; see `FineTuneModel`.
-      batchnorm_momentum: in [0, 1), of all BatchNorm layers of the backbone, which are changed; None leaves them as they
-        are. The statistics follow the last 1 / (1 - momentum) steps or so. Those of keras.applications are made for
+      batchnorm_momentum: in [0, 1), of all BatchNorm layers of the backbone, which are changed; None leaves them as
+        they are. The statistics follow the last 1 / (1 - momentum) steps or so. Those of keras.applications are made for
         long trainings: MobileNetV2's 0.999 lags 1,000 steps behind the weights.
 
     Returns: a model from the backbone's inputs to logits, whose `blocks` are the backbone's, as far as they are
@@ -38,7 +38,7 @@ def build_model(
     if batchnorm_momentum is not None:
         if not 0 <= batchnorm_momentum < 1:
             raise errors.InputError(
-                f"Got batchnorm_momentum={batchnorm_momentum!r}. Expected a number in [0, 1). Use 0.9 for short trainings."
+                f"Got batchnorm_momentum={batchnorm_momentum!r}. Expected a number in [0, 1). Use 0.9 for short runs."
             )
         for layer in backbone.model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
