@@ -197,8 +197,8 @@ def help_text(description: str, flag_values: flags.FlagValues) -> str:
     lines = [
         description.strip(),
         "",
-        "Flags are given as --name=value; --flagfile=FILE reads them from a file. experiments/recipes/NAME.flags is found",
-        "wherever kft is installed.",
+        "Flags are given as --name=value; --flagfile=FILE reads them from a file.",
+        "experiments/recipes/NAME.flags is found wherever kft is installed.",
     ]
     for room in [room for room in rooms if room not in ROOMS] + [room for room in ROOMS if room in rooms]:
         lines += ["", f"{room}: {ROOMS[room]}" if room in ROOMS else "this command:"]
