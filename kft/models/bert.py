@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import pathlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,27 +24,34 @@ class Family:
 
     Args:
       model: class of keras_nlp.models.
-      embeddings: pattern of the embeddings' variables, the lowest block.
-      layers: patterns of the blocks above it, bottom to top; with {} one for each layer.
+      layer: pattern of the variables of layer {}.
+      count: the argument that says how many of these layers there are.
       pooler: whether the first token goes through a dense layer.
-      vocabulary: name of the constructor's argument for the vocabulary's size.
+      vocabulary: the constructor's argument for the vocabulary's size.
+      double: whether two separators stand between the texts of a pair.
     """
 
     model: str
-    embeddings: str
-    layers: tuple[str, ...]
-    pooler: bool
+    layer: str = r"transformer_layer_{}/.*"
+    count: str = "num_layers"
+    pooler: bool = False
     vocabulary: str = "vocabulary_size"
+    double: bool = False
 
 
-EMBEDDINGS = r"(token_embedding|position_embedding|segment_embedding|embeddings_layer_norm)/.*"
-TOKEN_AND_POSITION = r"(token_and_position_embedding|embeddings_layer_norm|embeddings)/.*"
-LAYERS = (r"transformer_layer_{}/.*",)
-POOLER = r"pooled_dense/.*"
-
+# ALBERT's layers share their weights: each group is one block, however often it is called.
 FAMILIES = {
-    "bert": Family("BertBackbone", EMBEDDINGS, LAYERS, pooler=True),
+    "albert": Family("AlbertBackbone", r"group_{}_inner_layer_\d+/.*", count="num_groups", pooler=True),
+    "bert": Family("BertBackbone", pooler=True),
+    "deberta_v3": Family("DebertaV3Backbone", r"disentangled_attention_encoder_layer_{}/.*"),
+    "distil_bert": Family("DistilBertBackbone"),
+    "electra": Family("ElectraBackbone", pooler=True, vocabulary="vocab_size"),
+    "f_net": Family("FNetBackbone", r"f_net_layer_{}/.*", pooler=True),
+    "roberta": Family("RobertaBackbone", double=True),
+    "xlm_roberta": Family("XLMRobertaBackbone", double=True),
 }
+EMBEDDINGS = r"(\w*embeddings?(_projection|_layer_norm)?)/.*"
+POOLER = r"pooled_dense/.*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +60,7 @@ class TextConfig:
 
     Args:
       family: key of FAMILIES.
-      arguments: of the class in keras_nlp.
+      arguments: of the class in keras_nlp; the vocabulary's size is vocabulary_size for all.
       activation: of the hidden layers: "gelu" by the error function, "gelu_tanh" by its approximation.
       layer_norm_epsilon: of every layer norm.
       attention_dropout: share of the attention's weights that is dropped while training.
@@ -91,17 +97,19 @@ class TextConfig:
 def encoder(config: TextConfig) -> tuple[keras.Model, tuple[str, ...]]:
     """The model and its blocks, bottom to top, with random weights.
 
-    The model takes {"token_ids", "segment_ids", "padding_mask"}, (batch, length) int32 each, or those of them that
-    the family has, and gives {"sequence_output": (batch, length, channels), "pooled_output": (batch, channels)}, the
-    second only with a pooler.
+    The model takes {"token_ids", "segment_ids", "padding_mask"}, (batch, length) int32 each, the second only where the
+    family has segments, and gives {"sequence_output": (batch, length, channels), "pooled_output": (batch, channels)},
+    the second only with a pooler. FNet mixes all positions, those of padding too: its outputs depend on the length.
 
     Raises: InputError if keras_nlp is not there or refuses the numbers.
     """
     family = FAMILIES[config.family]
     make = getattr(_keras_nlp().models, family.model)
-    _check_size(config, family)
+    _check_size(config)
+    arguments = dict(config.arguments)
+    arguments[family.vocabulary] = arguments.pop("vocabulary_size", None)
     try:
-        made = make(**config.arguments)
+        made = make(**arguments)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise errors.InputError(
             f"Got {dict(config.arguments)!r} for {family.model}, which it refuses: {error} Expected the numbers of the "
@@ -111,14 +119,13 @@ def encoder(config: TextConfig) -> tuple[keras.Model, tuple[str, ...]]:
     outputs = made.output if isinstance(made.output, dict) else {"sequence_output": made.output}
     if not config.pooler:
         outputs = {"sequence_output": outputs["sequence_output"]}
-    model = keras.Model(made.input, outputs, name=config.family)
-    paths = [weight.path for weight in model.weights]
-    blocks = [family.embeddings]
-    for pattern in family.layers:
-        places = range(config.arguments.get("num_layers", 1)) if "{}" in pattern else (0,)
-        blocks += [pattern.replace("{}", str(index)) for index in places]
+    inputs = dict(made.input)
+    if "padding_mask" not in inputs:
+        inputs["padding_mask"] = keras.Input((None,), dtype="int32", name="padding_mask")
+    blocks = [EMBEDDINGS]
+    blocks += [family.layer.replace("{}", str(index)) for index in range(int(config.arguments.get(family.count, 1)))]
     blocks += [POOLER] if config.pooler else []
-    return model, tuple(block for block in blocks if any(re.fullmatch(block, path) for path in paths))
+    return keras.Model(inputs, outputs, name=config.family), tuple(blocks)
 
 
 def _be_faithful(model: keras.Model, config: TextConfig) -> None:
@@ -148,9 +155,9 @@ def _set_attention_dropout(layer: keras.layers.MultiHeadAttention, rate: float) 
         layer._dropout_layer = keras.layers.Dropout(rate, dtype=layer.dtype_policy)
 
 
-def _check_size(config: TextConfig, family: Family) -> None:
+def _check_size(config: TextConfig) -> None:
     n = config.arguments
-    width, vocabulary = n.get("hidden_dim", 0), n.get(family.vocabulary, 0)
+    width, vocabulary = n.get("hidden_dim", 0), n.get("vocabulary_size", 0)
     count = width * (vocabulary + n.get("max_sequence_length", 0))
     count += n.get("num_layers", 0) * width * (4 * width + 2 * n.get("intermediate_dim", 0))
     if count > MOST_VARIABLES:

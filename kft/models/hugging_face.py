@@ -13,32 +13,12 @@ import safetensors
 from kft import errors
 from kft.models import weights as weights_files
 from kft.models.bert import TextConfig
+from kft.models.hugging_face_names import ACTIVATIONS, NAMES, Names
 from kft.models.tokenizer import Tokenizer, read_json, read_tokenizer, word_pieces
 
 WEIGHTS = "model.safetensors"
 PICKLED = ("pytorch_model.bin", "model.bin", "flax_model.msgpack", "tf_model.h5")
 DTYPES = ("F32", "F16", "BF16", "F64")
-ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu_fast": "gelu_tanh",
-               "relu": "relu", "silu": "silu", "swish": "silu"}  # fmt: skip
-
-# Our variable -> their array, both without the last word (kernel, weight, ...); {} is the number of the layer.
-NAMES = {
-    "bert": {
-        "token_embedding": "embeddings.word_embeddings",
-        "position_embedding": "embeddings.position_embeddings",
-        "segment_embedding": "embeddings.token_type_embeddings",
-        "embeddings_layer_norm": "embeddings.LayerNorm",
-        "transformer_layer_{}/self_attention_layer/query": "encoder.layer.{}.attention.self.query",
-        "transformer_layer_{}/self_attention_layer/key": "encoder.layer.{}.attention.self.key",
-        "transformer_layer_{}/self_attention_layer/value": "encoder.layer.{}.attention.self.value",
-        "transformer_layer_{}/self_attention_layer/attention_output": "encoder.layer.{}.attention.output.dense",
-        "transformer_layer_{}/self_attention_layer_norm": "encoder.layer.{}.attention.output.LayerNorm",
-        "transformer_layer_{}/feedforward_intermediate_dense": "encoder.layer.{}.intermediate.dense",
-        "transformer_layer_{}/feedforward_output_dense": "encoder.layer.{}.output.dense",
-        "transformer_layer_{}/feedforward_layer_norm": "encoder.layer.{}.output.LayerNorm",
-        "pooled_dense": "pooler.dense",
-    },
-}
 # The heads of a checkpoint, which a backbone leaves out, and counters that are no weights.
 NOT_OURS = re.compile(
     r"(cls|lm_head|classifier|pre_classifier|qa_outputs|vocab_\w+|predictions|sop_classifier|mask_predictions"
@@ -56,12 +36,7 @@ def read_config(folder: pathlib.Path, arrays: "Arrays") -> TextConfig:
     Raises: InputError for a family that kft does not have, or numbers that are missing.
     """
     raw = read_json(folder / "config.json")
-    kind = raw.get("model_type")
-    if kind not in NAMES:
-        raise errors.InputError(
-            f"Got {str(folder)!r} with model_type {kind!r}. Expected one of: {', '.join(map(repr, sorted(NAMES)))}. "
-            "Use a folder of one of these families."
-        )
+    names = names_of(folder)
 
     def number(name: str, kinds: tuple = (int,), default: Any = None) -> Any:
         value = raw.get(name, default)
@@ -72,32 +47,39 @@ def read_config(folder: pathlib.Path, arrays: "Arrays") -> TextConfig:
             )
         return value
 
-    if raw.get("position_embedding_type", "absolute") != "absolute":
-        raise errors.InputError(
-            f"Got {str(folder)!r} with position_embedding_type {raw['position_embedding_type']!r}. Expected "
-            "'absolute'. Use another model."
-        )
-    activation = raw.get("hidden_act", "gelu")
+    for name, allowed in names.required.items():
+        if raw.get(name) not in allowed:
+            raise errors.InputError(
+                f"Got {str(folder / 'config.json')!r} with {name}={raw.get(name)!r}. Expected {allowed[0]!r}, as "
+                "nothing else is implemented. Use another model."
+            )
+    activation = raw.get(names.activation, "gelu")
     if activation not in ACTIVATIONS:
-        raise errors.unknown_name("hidden_act in config.json", str(activation), ACTIVATIONS)
-    dropout = number("hidden_dropout_prob", (int, float), 0.1)
+        raise errors.unknown_name(f"{names.activation} in config.json", str(activation), ACTIVATIONS)
+    arguments = {ours: number(theirs) for ours, theirs in names.arguments.items()}
+    arguments["dropout"] = number(names.dropout, (int, float), 0.1)
+    if names.offset:
+        arguments["max_sequence_length"] -= number("pad_token_id") + 1
+    pooler = names.variables.get("pooled_dense")
     return TextConfig(
-        family=kind,
-        arguments={
-            "vocabulary_size": number("vocab_size"),
-            "num_layers": number("num_hidden_layers"),
-            "num_heads": number("num_attention_heads"),
-            "hidden_dim": number("hidden_size"),
-            "intermediate_dim": number("intermediate_size"),
-            "max_sequence_length": number("max_position_embeddings"),
-            "num_segments": number("type_vocab_size"),
-            "dropout": dropout,
-        },
+        family=names.family,
+        arguments=arguments,
         activation=ACTIVATIONS[activation],
-        layer_norm_epsilon=number("layer_norm_eps", (int, float), 1e-12),
-        attention_dropout=number("attention_probs_dropout_prob", (int, float), 0.1),
-        pooler=any(re.fullmatch(r"(.*\.)?pooler\.dense\.weight", name) for name in arrays.shapes),
+        layer_norm_epsilon=number("layer_norm_eps", (int, float), names.epsilon),
+        attention_dropout=number(names.attention_dropout, (int, float), 0.1) if "num_heads" in arguments else 0.0,
+        pooler=pooler is not None and f"{arrays.prefix(names)}{pooler}.weight" in arrays.shapes,
     )
+
+
+def names_of(folder: pathlib.Path) -> Names:
+    """The names of a folder's family."""
+    kind = read_json(folder / "config.json").get("model_type")
+    if kind not in NAMES:
+        raise errors.InputError(
+            f"Got {str(folder)!r} with model_type {kind!r}. Expected one of: {', '.join(map(repr, sorted(NAMES)))}. "
+            "Use a folder of one of these families."
+        )
+    return NAMES[kind]
 
 
 class Arrays:
@@ -129,69 +111,76 @@ class Arrays:
         self.shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
         self.dtypes = {name: part.get_dtype() for name, part in slices.items()}
 
+    def prefix(self, names: Names) -> str:
+        """What stands before every name: nothing, or the family where the checkpoint also has a head."""
+        name = f"{_tokens(names)}.weight"
+        found = [full.removesuffix(name) for full in self.shapes if full == name or full.endswith(f".{name}")]
+        if len(found) != 1:
+            raise errors.InputError(
+                f"Got {str(self.file)!r} with {len(found)} arrays {name!r}. Expected one. Use a folder of a "
+                f"{names.family} model."
+            )
+        return found[0]
+
     def read(self, name: str) -> np.ndarray:
         """One array, as float32."""
         return np.asarray(self._stream.get_tensor(name)).astype("float32")
 
 
-def check_sizes(config: TextConfig, arrays: Arrays) -> None:
+def check_sizes(config: TextConfig, names: Names, arrays: Arrays) -> None:
     """Raises InputError, before a model is built, unless the widths in config.json are those of the arrays."""
-    names = NAMES[config.family]
-    prefix = _prefix(config.family, arrays)
-    n = config.arguments
-    expected = {
-        names["token_embedding"]: (n["vocabulary_size"], n["hidden_dim"]),
-        names["transformer_layer_{}/feedforward_intermediate_dense"].format(0): (
-            n["intermediate_dim"],
-            n["hidden_dim"],
-        ),
-    }
+    prefix, n = arrays.prefix(names), config.arguments
+    layer = next(theirs for ours, theirs in names.variables.items() if ours.endswith("intermediate_dense"))
+    pattern = re.compile(re.escape(f"{prefix}{layer}.weight").replace(r"\{\}", r"(\d+)"))
+    found = {match.groups(): match[0] for match in map(pattern.fullmatch, arrays.shapes) if match}
+    count = n["num_groups"] * n["num_inner_repetitions"] if config.family == "albert" else n["num_layers"]
+    expected = {f"{prefix}{_tokens(names)}.weight": (n["vocabulary_size"], n.get("embedding_dim", n["hidden_dim"]))}
+    expected |= dict.fromkeys(found.values(), (n["intermediate_dim"], n["hidden_dim"]))
     problems = [
-        f"{prefix}{name}.weight has shape {arrays.shapes.get(f'{prefix}{name}.weight')}, config.json says {shape}"
+        f"{name} has shape {arrays.shapes.get(name)}, config.json says {shape}"
         for name, shape in expected.items()
-        if arrays.shapes.get(f"{prefix}{name}.weight") != shape
+        if arrays.shapes.get(name) != shape
     ]
-    pattern = re.compile(r".*\.layer\.(\d+)\..*")
-    layers = {int(match[1]) for match in map(pattern.fullmatch, arrays.shapes) if match}
-    if layers != set(range(n["num_layers"])):
-        problems.append(f"there are {len(layers)} layers, config.json says {n['num_layers']}")
+    if len(found) != count:
+        problems.append(f"there are {len(found)} layers, config.json says {count}")
     if problems:
-        raise errors.InputError(
-            f"Got {str(arrays.file)!r}, which does not fit its config.json: {'; '.join(problems)}. "
-            "Expected files of one model. Download the folder again."
-        )
+        raise _does_not_fit(arrays, problems)
 
 
-def load(model: keras.Model, config: TextConfig, arrays: Arrays) -> None:
+def load(model: keras.Model, names: Names, arrays: Arrays) -> None:
     """Loads all weights or none.
 
     Args:
       model: of `kft.models.bert.encoder`.
-      config: the model's.
+      names: of its family.
       arrays: of the folder.
 
     Raises: InputError, with the arrays, if one is missing, extra, of another shape or type, or not finite.
     """
-    prefix = _prefix(config.family, arrays)
-    places = {weight.path: _place(weight, config.family, prefix, arrays) for weight in model.weights}
+    prefix = arrays.prefix(names)
+    places = {weight.path: _place(weight, names, prefix, arrays) for weight in model.weights}
+    segment = f"{prefix}embeddings.token_type_embeddings.weight"
+    segment = segment if names.offset and segment in arrays.shapes else None
     problems = []
     for weight in model.weights:
         name, shape = places[weight.path], _their_shape(weight)
+        got = arrays.shapes.get(name)
+        if names.offset and got and "position_embedding" in weight.path:
+            got = (min(got[0], shape[0]), *got[1:])  # a few rows more stand at the begin
         if name not in arrays.shapes:
             problems.append(f"missing: {name}")
-        elif arrays.shapes[name] != shape or arrays.dtypes[name] not in DTYPES:
+        elif got != shape or arrays.dtypes[name] not in DTYPES:
             problems.append(f"{name} is {arrays.dtypes[name]} {arrays.shapes[name]} instead of F32 {shape}")
-    used = set(places.values())
+    used = {*places.values(), segment}
     problems += [f"extra: {name}" for name in arrays.shapes if name not in used and not NOT_OURS.fullmatch(name)]
     if problems:
-        raise errors.InputError(
-            f"Got {str(arrays.file)!r}, which does not fit its config.json: {'; '.join(problems[:20])}. "
-            "Expected files of one model. Download the folder again."
-        )
+        raise _does_not_fit(arrays, problems)
     values = {weight.path: arrays.read(places[weight.path]) for weight in model.weights}
     weights_files.check_finite(values, what=str(arrays.file))
     for weight in model.weights:
         value = values.pop(weight.path)
+        if names.offset and "position_embedding" in weight.path:
+            value = value[len(value) - weight.shape[0] :] + (arrays.read(segment)[0] if segment else 0)
         value = value.T if weight.path.endswith("/kernel") else value
         weight.assign(value.reshape(weight.shape))
 
@@ -241,24 +230,22 @@ def _pad_id(folder: pathlib.Path, tokenizer: Any, settings: Mapping[str, Any]) -
     return found if type(found) is int and found >= 0 else 0
 
 
-def _prefix(family: str, arrays: Arrays) -> str:
-    """What stands before every name: nothing, or the family where the checkpoint also has a head."""
-    name = f"{NAMES[family]['token_embedding']}.weight"
-    found = [full.removesuffix(name) for full in arrays.shapes if full == name or full.endswith(f".{name}")]
-    if len(found) != 1:
-        raise errors.InputError(
-            f"Got {str(arrays.file)!r} with {len(found)} arrays {name!r}. Expected one. Use a folder of a "
-            f"{family} model."
-        )
-    return found[0]
+def _tokens(names: Names) -> str:
+    return next(theirs for ours, theirs in names.variables.items() if ours.endswith("token_embedding"))
 
 
-def _place(weight: keras.Variable, family: str, prefix: str, arrays: Arrays) -> str:
+def _does_not_fit(arrays: Arrays, problems: list[str]) -> errors.InputError:
+    return errors.InputError(
+        f"Got {str(arrays.file)!r}, which does not fit its config.json: {'; '.join(problems[:20])}. "
+        "Expected files of one model. Download the folder again."
+    )
+
+
+def _place(weight: keras.Variable, names: Names, prefix: str, arrays: Arrays) -> str:
     """The name of a weight's array."""
     layer, _, last = weight.path.rpartition("/")
-    number = re.search(r"_(\d+)/", layer + "/")
-    pattern = re.sub(r"_(\d+)/", "_{}/", layer + "/", count=1).removesuffix("/")
-    name = prefix + NAMES[family][pattern].replace("{}", number[1] if number else "")
+    numbers = re.findall(r"(?<=_)\d+", layer)
+    name = prefix + names.variables[re.sub(r"(?<=_)\d+", "{}", layer)].format(*numbers)
     words = ("bias", "beta") if last in ("bias", "beta") else ("weight", "gamma")
     return next((f"{name}.{word}" for word in words if f"{name}.{word}" in arrays.shapes), f"{name}.{words[0]}")
 

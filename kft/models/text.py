@@ -39,12 +39,12 @@ def hugging_face_backbone(
     if (folder / bert.FILE).is_file():
         return _saved(folder, name=name, weights=weights, pooling=pooling)
     arrays = hugging_face.Arrays(folder)
-    config = hugging_face.read_config(folder, arrays)
-    hugging_face.check_sizes(config, arrays)
+    config, names = hugging_face.read_config(folder, arrays), hugging_face.names_of(folder)
+    hugging_face.check_sizes(config, names, arrays)
     tokenizer = hugging_face.make_tokenizer(folder, config)
     model, blocks = bert.encoder(config)
     if weights == "pretrained":
-        hugging_face.load(model, config, arrays)
+        hugging_face.load(model, names, arrays)
     return _backbone(name, config, model, blocks, tokenizer, pooling)
 
 
