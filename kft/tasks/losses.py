@@ -1,4 +1,4 @@
-"""Losses of integer labels and logits."""
+"""Losses of labels and logits; of values that are not labels, squares."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -57,9 +57,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
             uniform = -keras.ops.mean(keras.ops.log_softmax(y_pred), axis=-1)
             loss = (1 - self.label_smoothing) * loss + self.label_smoothing * uniform
         if self.focal_gamma:
-            # 1 - exp(-0) would have an infinite slope for a gamma below 1.
-            missing = keras.ops.maximum(-keras.ops.expm1(-of_label), keras.config.epsilon())
-            loss = loss * missing**self.focal_gamma
+            loss = loss * _focal(of_label, self.focal_gamma)
         if self.class_weights:
             weights = keras.ops.convert_to_tensor(self.class_weights, loss.dtype)
             loss = loss * keras.ops.take(weights, keras.ops.cast(y_true, "int32"))
@@ -72,6 +70,87 @@ class SmoothedCrossentropy(keras.losses.Loss):
             "class_weights": list(self.class_weights),
             "focal_gamma": self.focal_gamma,
         }
+
+
+@keras.saving.register_keras_serializable(package="kft")
+class TokenCrossentropy(SmoothedCrossentropy):
+    """SmoothedCrossentropy of each token; 0, and without gradient, where the label is -1."""
+
+    def __init__(self, *arguments: Any, name: str = "token_crossentropy", **named: Any):
+        super().__init__(*arguments, name=name, **named)
+
+    def call(self, y_true, y_pred):
+        loss = super().call(keras.ops.maximum(y_true, 0), y_pred)
+        return keras.ops.where(y_true >= 0, loss, 0.0)
+
+
+@keras.saving.register_keras_serializable(package="kft")
+class SpanCrossentropy(keras.losses.Loss):
+    """Half the cross-entropy of where a span starts, plus half that of its last token, over all tokens of a row.
+
+    Shapes: positions (batch, 2) integers; logits (batch, length, 2); the loss of `call` (batch,).
+    Reference: Devlin et al. 2019, section 4.2: the sum there, the mean here (as in other code).
+    """
+
+    def __init__(self, name: str = "span_crossentropy", **arguments: Any):
+        super().__init__(name=name, **arguments)
+
+    def call(self, y_true, y_pred):
+        loss = keras.losses.sparse_categorical_crossentropy(
+            y_true, keras.ops.transpose(y_pred, (0, 2, 1)), from_logits=True
+        )
+        return keras.ops.mean(loss, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="kft")
+class SigmoidCrossentropy(SmoothedCrossentropy):
+    """Cross-entropy of any number of labels for each example, which do not exclude each other.
+
+    For label k of K with target y[k], 0 or 1, and logit z[k]:
+
+        t = y[k] * (1 - label_smoothing) + label_smoothing / 2
+        loss[k] = -t * log(sigmoid(z[k])) - (1 - t) * log(sigmoid(-z[k]))
+        p = sigmoid(z[k]) where y[k] is 1, else sigmoid(-z[k])
+        loss = mean over k of class_weights[k] * (1 - p) ** focal_gamma * loss[k]
+
+    Args, Raises: as of SmoothedCrossentropy.
+    Shapes: labels and logits (batch, K); the loss of `call` (batch,).
+    Reference: Lin et al. 2017, eq. 5, for the focal factor.
+    """
+
+    def __init__(self, *arguments: Any, name: str = "sigmoid_crossentropy", **named: Any):
+        super().__init__(*arguments, name=name, **named)
+
+    def call(self, y_true, y_pred):
+        signed = (1 - 2 * y_true) * y_pred
+        of_label = keras.ops.softplus(signed)
+        smoothing = self.label_smoothing / 2
+        loss = (1 - smoothing) * of_label + smoothing * keras.ops.softplus(-signed)
+        if self.focal_gamma:
+            loss = loss * _focal(of_label, self.focal_gamma)
+        if self.class_weights:
+            loss = loss * keras.ops.convert_to_tensor(self.class_weights, loss.dtype)
+        return keras.ops.mean(loss, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="kft")
+class SquaredError(keras.losses.Loss):
+    """(value - output) ** 2.
+
+    Shapes: values (batch,); outputs (batch, 1); the loss of `call` (batch,).
+    """
+
+    def __init__(self, name: str = "squared_error", **arguments: Any):
+        super().__init__(name=name, **arguments)
+
+    def call(self, y_true, y_pred):
+        return keras.ops.square(y_true - keras.ops.squeeze(y_pred, -1))
+
+
+def _focal(of_label, gamma: float):
+    """(1 - p) ** gamma for a cross-entropy -log(p)."""
+    # At p = 1 a gamma below 1 would have an infinite slope.
+    return keras.ops.maximum(-keras.ops.expm1(-of_label), keras.config.epsilon()) ** gamma
 
 
 def check_focal_gamma(focal_gamma: float) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 from kft import errors
 
 OF_LABELS = ("accuracy", "macro_f1", "micro_f1", "matthews")
+OF_SETS = ("micro_f1", "macro_f1", "exact_match")
+OF_VALUES = ("pearson", "spearman", "mean_squared_error")
 
 
 def of_labels(predicted: Sequence[str], references: Sequence[str]) -> dict[str, float]:
@@ -43,6 +45,82 @@ def of_labels(predicted: Sequence[str], references: Sequence[str]) -> dict[str, 
     matthews = (hits.sum() * total - (given * found).sum()) / np.sqrt(spread) if spread else 0.0
     macro_f1 = float((2 * hits / (given + found)).mean())
     return {"accuracy": accuracy, "macro_f1": macro_f1, "micro_f1": accuracy, "matthews": float(matthews)}
+
+
+def of_sets(
+    predicted: Sequence[Sequence[str]], references: Sequence[Sequence[str]], label_names: Sequence[str]
+) -> dict[str, float]:
+    """F1 of any number of labels for each example; "f1_" and its name for each label.
+
+    With true positives TP, false ones FP and missed ones FN of each label:
+
+        f1[k] = 2 * TP[k] / (2 * TP[k] + FP[k] + FN[k]), 0 where that is 0 / 0
+        micro_f1 = the same of the sums over all labels
+        macro_f1 = mean of f1[k]
+        exact_match = share of examples that have exactly the labels of their reference
+
+    Args:
+      predicted, references: label names for each example, as many of each.
+      label_names: of the model; those of the references that it lacks count as missed.
+
+    Raises: InputError if the numbers of examples differ, or there are none.
+
+    Example:
+      >>> of_sets([["a"], ["a", "b"]], [["a"], ["b"]], ["a", "b"])["f1_b"]
+      1.0
+    """
+    check_pairs(predicted, references)
+    names = [*label_names, *sorted({name for reference in references for name in reference} - set(label_names))]
+    places = {name: place for place, name in enumerate(names)}
+    found, given = (_indicators(sets, places) for sets in (predicted, references))
+    hits, both = (found & given).sum(0), found.sum(0) + given.sum(0)
+    f1 = 2 * hits / np.maximum(both, 1)
+    return {
+        "micro_f1": float(2 * hits.sum() / max(both.sum(), 1)),
+        "macro_f1": float(f1.mean()),
+        "exact_match": float((found == given).all(1).mean()),
+        **{f"f1_{name}": float(value) for name, value in zip(names, f1, strict=True)},
+    }
+
+
+def of_values(predicted: Sequence[float], references: Sequence[float]) -> dict[str, float]:
+    """Pearson's and Spearman's correlation, and the mean squared error.
+
+    Spearman's is Pearson's of the ranks, ties having their mean rank. Where one side is constant they are 0.
+
+    Args:
+      predicted, references: numbers, as many of each.
+
+    Raises: InputError if their numbers differ, or there are none.
+
+    Example:
+      >>> of_values([1.0, 2.0, 3.0], [1.0, 4.0, 9.0])["spearman"]
+      1.0
+    """
+    from scipy.stats import rankdata
+
+    check_pairs(predicted, references)
+    x, y = np.asarray(predicted, "float64"), np.asarray(references, "float64")
+    return {
+        "pearson": _correlation(x, y),
+        "spearman": _correlation(rankdata(x), rankdata(y)),
+        "mean_squared_error": float(np.square(x - y).mean()),
+    }
+
+
+def _indicators(sets: Sequence[Sequence[str]], places: dict[str, int]) -> np.ndarray:
+    """(examples, labels) bool."""
+    found = np.zeros((len(sets), len(places)), bool)
+    for row, names in zip(found, sets, strict=True):
+        row[[places[name] for name in names]] = True
+    return found
+
+
+def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
+    x, y = (side / np.abs(side).max() for side in (x - x.mean(), y - y.mean()))
+    return float(np.clip((x @ y) / np.sqrt((x @ x) * (y @ y)), -1, 1))
 
 
 def check_pairs(predictions: Sequence, references: Sequence) -> None:

@@ -32,6 +32,9 @@ class Task:
       score_names: of what `corpus_scores` gives.
       tokenize: (source, tokenizer, *, max_length) -> TokenTable; None for images.
       per_token: whether there are logits for each token.
+      calibrate: (predictions, references) -> what `calibrated` takes, such as the thresholds with the best scores; of
+        data that is neither trained on nor reported. None where nothing can be chosen.
+      calibrated: a dict of `calibrate` -> the task that decodes by it.
     """
 
     name: str
@@ -47,3 +50,5 @@ class Task:
     score_names: tuple[str, ...]
     tokenize: Callable[..., TokenTable] | None = None
     per_token: bool = False
+    calibrate: Callable[[Sequence[dict[str, Any]], Sequence[Any]], dict[str, Any]] | None = None
+    calibrated: Callable[[dict[str, Any]], "Task"] | None = None

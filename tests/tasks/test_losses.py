@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from kft import errors
-from kft.tasks.losses import SmoothedCrossentropy
+from kft.tasks.losses import SigmoidCrossentropy, SmoothedCrossentropy, SquaredError
 
 LOGITS = np.random.default_rng(0).normal(scale=4, size=(6, 5))
 LABELS = np.array([0, 1, 2, 3, 4, 0])
@@ -72,3 +72,32 @@ def test_smoothing_out_of_range(value):
 def test_gamma_out_of_range():
     with pytest.raises(errors.InputError, match="focal_gamma"):
         SmoothedCrossentropy(focal_gamma=-1.0)
+
+
+TARGETS = np.array(
+    [[1, 0, 0, 1, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1], [0, 1, 0, 1, 0], [0, 0, 1, 0, 1], [1, 0, 1, 0, 1]]
+)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.2])
+def test_sigmoid_loss_is_the_mean_of_binary_cross_entropies(label_smoothing):
+    p, t = 1 / (1 + np.exp(-LOGITS)), TARGETS * (1 - label_smoothing) + label_smoothing / 2
+    expected = CLASS_WEIGHTS * -(t * np.log(p) + (1 - t) * np.log(1 - p))
+    loss = SigmoidCrossentropy(label_smoothing, CLASS_WEIGHTS).call(TARGETS.astype("float32"), LOGITS.astype("float32"))
+    np.testing.assert_allclose(loss, expected.mean(1), rtol=1e-5)
+
+
+def test_sigmoid_focal_loss_of_lin_et_al():
+    p = 1 / (1 + np.exp(-LOGITS))
+    p = np.where(TARGETS, p, 1 - p)
+    loss = SigmoidCrossentropy(focal_gamma=2.0).call(TARGETS.astype("float32"), LOGITS.astype("float32"))
+    np.testing.assert_allclose(loss, (-((1 - p) ** 2) * np.log(p)).mean(1), rtol=1e-4)
+
+
+def test_sigmoid_loss_of_large_logits_is_finite():
+    loss = SigmoidCrossentropy().call(np.array([[1.0, 0.0]], "float32"), np.array([[-1e4, -1e4]], "float32"))
+    np.testing.assert_allclose(loss, [5e3])
+
+
+def test_squared_error():
+    np.testing.assert_allclose(SquaredError().call(np.array([1.0, -2.0]), np.array([[3.0], [-2.5]])), [4, 0.25])
