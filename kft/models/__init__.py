@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from kft.models.backbone import Backbone
 
 BACKBONES = {
+    "albert_tiny_random": "kft.models.tiny_text:tiny_backbone",
+    "bert_tiny_random": "kft.models.tiny_text:tiny_backbone",
+    "deberta_v3_tiny_random": "kft.models.tiny_text:tiny_backbone",
+    "distil_bert_tiny_random": "kft.models.tiny_text:tiny_backbone",
+    "electra_tiny_random": "kft.models.tiny_text:tiny_backbone",
+    "f_net_tiny_random": "kft.models.tiny_text:tiny_backbone",
     "mobilenet": "kft.models.applications:mobilenet",
     "mobilenet_0.25": "kft.models.applications:mobilenet",
     "mobilenet_0.5": "kft.models.applications:mobilenet",
@@ -28,6 +34,8 @@ BACKBONES = {
     "resnet50_v2": "kft.models.applications:resnet_v2",
     "resnet101_v2": "kft.models.applications:resnet_v2",
     "resnet152_v2": "kft.models.applications:resnet_v2",
+    "roberta_tiny_random": "kft.models.tiny_text:tiny_backbone",
+    "xlm_roberta_tiny_random": "kft.models.tiny_text:tiny_backbone",
 }
 
 # What begins so names a place of the user's, and is in no table.
@@ -59,10 +67,11 @@ def make_backbone(
     """A pretrained model by name.
 
     Args:
-      name: a key of BACKBONES, or "python:package.module:function" for a function without arguments that returns
-        your functional model; "@layer_name" at its end cuts the model there; or "hf:DIR" for a text encoder in a local
-        folder as Hugging Face writes it (config.json, model.safetensors, the tokenizer's files), or as `Backbone.save`
-        does (then without weights). Nothing is downloaded for it.
+      name: a key of BACKBONES, of which "..._tiny_random" are small text encoders to try things out; or
+        "python:package.module:function" for a function without arguments that returns your functional model;
+        "@layer_name" at its end cuts the model there; or "hf:DIR" for a text encoder in a local folder as Hugging Face
+        writes it (config.json, model.safetensors, the tokenizer's files), or as `Backbone.save` does (then without
+        weights). Nothing is downloaded for it.
       image_size: pixels, one number or (height, width); None for 224, or for what your own model takes.
       weights: "none" leaves them random (your own model's as your function made them); "pretrained" takes those of the
         folder, and for image models what "imagenet" does, which takes Keras' file from $KERAS_HOME/models or downloads

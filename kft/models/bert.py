@@ -29,6 +29,7 @@ class Family:
       pooler: whether the first token goes through a dense layer.
       vocabulary: the constructor's argument for the vocabulary's size.
       double: whether two separators stand between the texts of a pair.
+      activation, epsilon: what keras_nlp has for its own presets, of the hidden layers and the layer norms.
     """
 
     model: str
@@ -37,18 +38,22 @@ class Family:
     pooler: bool = False
     vocabulary: str = "vocabulary_size"
     double: bool = False
+    activation: str = "gelu_tanh"
+    epsilon: float = 1e-12
 
 
 # ALBERT's layers share their weights: each group is one block, however often it is called.
 FAMILIES = {
     "albert": Family("AlbertBackbone", r"group_{}_inner_layer_\d+/.*", count="num_groups", pooler=True),
     "bert": Family("BertBackbone", pooler=True),
-    "deberta_v3": Family("DebertaV3Backbone", r"disentangled_attention_encoder_layer_{}/.*"),
-    "distil_bert": Family("DistilBertBackbone"),
+    "deberta_v3": Family(
+        "DebertaV3Backbone", r"disentangled_attention_encoder_layer_{}/.*", activation="gelu", epsilon=1e-7
+    ),
+    "distil_bert": Family("DistilBertBackbone", activation="gelu"),
     "electra": Family("ElectraBackbone", pooler=True, vocabulary="vocab_size"),
     "f_net": Family("FNetBackbone", r"f_net_layer_{}/.*", pooler=True),
-    "roberta": Family("RobertaBackbone", double=True),
-    "xlm_roberta": Family("XLMRobertaBackbone", double=True),
+    "roberta": Family("RobertaBackbone", double=True, activation="gelu", epsilon=1e-5),
+    "xlm_roberta": Family("XLMRobertaBackbone", double=True, activation="gelu", epsilon=1e-5),
 }
 EMBEDDINGS = r"(\w*embeddings?(_projection|_layer_norm)?)/.*"
 POOLER = r"pooled_dense/.*"

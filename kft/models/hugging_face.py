@@ -14,7 +14,8 @@ from kft import errors
 from kft.models import weights as weights_files
 from kft.models.bert import TextConfig
 from kft.models.hugging_face_names import ACTIVATIONS, NAMES, Names
-from kft.models.tokenizer import Tokenizer, read_json, read_tokenizer, word_pieces
+from kft.models.tokenizer import Tokenizer, read_json, read_tokenizer
+from kft.models.vocabularies import byte_pairs, word_pieces
 
 WEIGHTS = "model.safetensors"
 PICKLED = ("pytorch_model.bin", "model.bin", "flax_model.msgpack", "tf_model.h5")
@@ -186,7 +187,7 @@ def load(model: keras.Model, names: Names, arrays: Arrays) -> None:
 
 
 def make_tokenizer(folder: pathlib.Path, config: TextConfig) -> Tokenizer:
-    """The tokenizer of a folder, from tokenizer.json, or from vocab.txt.
+    """The tokenizer of a folder, from tokenizer.json, or from vocab.txt, or from vocab.json and merges.txt.
 
     Raises: InputError if there is none, or its vocabulary is not the model's.
     """
@@ -201,9 +202,16 @@ def make_tokenizer(folder: pathlib.Path, config: TextConfig) -> Tokenizer:
             strip_accents=settings.get("strip_accents"),
             chinese=bool(settings.get("tokenize_chinese_chars", True)),
         )
+    elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
+        tokenizer = byte_pairs(
+            read_json(folder / "vocab.json"),
+            (folder / "merges.txt").read_text(encoding="utf-8").split("\n"),
+            add_prefix_space=bool(settings.get("add_prefix_space", False)),
+        )
     else:
         raise errors.InputError(
-            f"Got {str(folder)!r} without a tokenizer. Expected tokenizer.json or vocab.txt. Download the model's."
+            f"Got {str(folder)!r} without a tokenizer. Expected tokenizer.json, vocab.txt, or vocab.json and "
+            "merges.txt. Download the model's."
         )
     positions = config.arguments["max_sequence_length"]
     limit = settings.get("model_max_length", positions)

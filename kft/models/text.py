@@ -13,8 +13,6 @@ from kft.models.backbone import Backbone, Features
 from kft.models.token_pooling import POOLINGS, pool
 from kft.models.tokenizer import Tokenizer
 
-SAVED = "text_backbone.json"
-
 
 def hugging_face_backbone(
     name: str, *, image_size: Any = None, weights: str = "pretrained", pooling: str = "auto"
@@ -30,7 +28,7 @@ def hugging_face_backbone(
     Raises: InputError if the folder is not there, is of another family, or its files do not fit each other.
     """
     folder = pathlib.Path(name.removeprefix("hf:"))
-    _check_arguments(name, image_size=image_size, weights=weights, pooling=pooling)
+    check_arguments(name, image_size=image_size, weights=weights, pooling=pooling)
     if not folder.is_dir():
         raise errors.InputError(
             f"Got backbone {name!r}, and {str(folder)!r} is no folder. Expected one with config.json, "
@@ -45,7 +43,7 @@ def hugging_face_backbone(
     model, blocks = bert.encoder(config)
     if weights == "pretrained":
         hugging_face.load(model, names, arrays)
-    return _backbone(name, config, model, blocks, tokenizer, pooling)
+    return text_backbone(name, config, model, blocks, tokenizer, pooling)
 
 
 def _saved(folder: pathlib.Path, *, name: str, weights: str, pooling: str) -> Backbone:
@@ -57,12 +55,20 @@ def _saved(folder: pathlib.Path, *, name: str, weights: str, pooling: str) -> Ba
     config = bert.TextConfig.load(folder)
     tokenizer = Tokenizer.load(folder)
     model, blocks = bert.encoder(config)
-    return _backbone(name, config, model, blocks, tokenizer, pooling)
+    return text_backbone(name, config, model, blocks, tokenizer, pooling)
 
 
-def _backbone(
+def text_backbone(
     name: str, config: bert.TextConfig, model: keras.Model, blocks: tuple[str, ...], tokenizer: Tokenizer, pooling: str
 ) -> Backbone:
+    """What an encoder and a tokenizer make together.
+
+    Args:
+      name: of the backbone.
+      config, model, blocks: of `kft.models.bert.encoder`.
+      tokenizer: the model's.
+      pooling: see `kft.models.make_backbone`.
+    """
     return Backbone(
         name=name,
         model=model,
@@ -101,7 +107,8 @@ def _features(name: str, model: keras.Model, config: bert.TextConfig, pooling: s
     return features
 
 
-def _check_arguments(name: str, *, image_size: Any, weights: str, pooling: str) -> None:
+def check_arguments(name: str, *, image_size: Any, weights: str, pooling: str) -> None:
+    """Raises InputError for an argument that is one of images."""
     if image_size is not None:
         raise errors.InputError(f"Got image_size={image_size!r} for {name!r}, which reads text. Leave it out.")
     if weights not in ("pretrained", "none"):

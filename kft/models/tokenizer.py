@@ -162,7 +162,7 @@ class Tokenizer:
 def read_tokenizer(file: pathlib.Path) -> Any:
     """A `tokenizers.Tokenizer` from tokenizer.json; InputError if the file is none."""
     try:
-        return _library().Tokenizer.from_file(str(file))
+        return library().Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises a bare Exception
         raise errors.InputError(
             f"Got {str(file)!r}, which cannot be read: {error}. Expected a tokenizer.json of the library tokenizers. "
@@ -179,50 +179,6 @@ def read_json(file: pathlib.Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise errors.InputError(f"Got {str(file)!r}, which holds no JSON object. Expected one. Use an intact copy.")
     return content
-
-
-def word_pieces(vocabulary: Sequence[str], *, lowercase: bool, strip_accents: bool | None = None, chinese: bool = True):
-    """BERT's tokenizer from the lines of vocab.txt.
-
-    Args:
-      vocabulary: the tokens, in the order of their ids.
-      lowercase: whether text is made lower case.
-      strip_accents: whether accents go; None does what lowercase does.
-      chinese: whether every Chinese sign is a word.
-
-    Returns: a `tokenizers.Tokenizer`.
-    """
-    library = _library()
-    ids = {token: index for index, token in enumerate(vocabulary)}
-    tokenizer = library.Tokenizer(library.models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=100))
-    tokenizer.normalizer = library.normalizers.BertNormalizer(
-        clean_text=True, handle_chinese_chars=chinese, strip_accents=strip_accents, lowercase=lowercase
-    )
-    tokenizer.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
-    special = [token for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if token in ids]
-    tokenizer.add_special_tokens(special)
-    add_template(tokenizer, cls="[CLS]", sep="[SEP]")
-    return tokenizer
-
-
-def add_template(tokenizer: Any, *, cls: str, sep: str, double: bool = False) -> None:
-    """Lets a tokenizer add special tokens: cls A sep, and cls A sep B sep; double has two of them between A and B.
-
-    Raises: InputError if its vocabulary lacks one of them.
-    """
-    ids = {token: tokenizer.token_to_id(token) for token in (cls, sep)}
-    missing = [token for token, token_id in ids.items() if token_id is None]
-    if missing:
-        raise errors.InputError(
-            f"Got a vocabulary without {', '.join(map(repr, missing))}. Expected the model's special tokens. "
-            "Use the vocabulary that the weights were trained with."
-        )
-    second = 0 if double else 1
-    tokenizer.post_processor = _library().processors.TemplateProcessing(
-        single=f"{cls} $A {sep}",
-        pair=f"{cls}:0 $A:0 {sep}:0 {f'{sep}:0 ' if double else ''}$B:{second} {sep}:{second}",
-        special_tokens=list(ids.items()),
-    )
 
 
 def _template(tokenizer: Any) -> Template:
@@ -267,14 +223,15 @@ def _for_words(tokenizer: Any) -> Any:
     for part in (before, *before.get("pretokenizers", ())):
         if part.get("type") == "ByteLevel":
             part["add_prefix_space"] = True
-    return _library().Tokenizer.from_str(json.dumps(settings))
+    return library().Tokenizer.from_str(json.dumps(settings))
 
 
 def _flat(lists: Any, total: int) -> np.ndarray:
     return np.fromiter(itertools.chain.from_iterable(lists), "int32", total)
 
 
-def _library() -> Any:
+def library() -> Any:
+    """The Rust library; InputError if it is not there."""
     try:
         import tokenizers
     except ImportError as error:

@@ -107,7 +107,7 @@ def test_too_small_images_are_refused(name):
         make_backbone(name, image_size=(64, 31))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", [name for name, place in BACKBONES.items() if "applications" in place])
 def test_every_name_makes_its_keras_model(name, monkeypatch):
     class Stop(Exception):
         pass
@@ -133,7 +133,7 @@ def test_every_name_makes_its_keras_model(name, monkeypatch):
 
 def test_names_list_without_tensorflow():
     code = (
-        "import sys, kft.models, kft.tasks; assert len(kft.models.BACKBONES) == 18; "
+        "import sys, kft.models, kft.tasks; assert len(kft.models.BACKBONES) == 26; "
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
