@@ -5,35 +5,32 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
 
-DRAWS = (
-    "RandomUniform",
-    "RandomUniformInt",
-    "RandomStandardNormal",
-    "TruncatedNormal",
-    "ParameterizedTruncatedNormal",
-    "RandomGamma",
-    "RandomPoisson",
-    "RandomPoissonV2",
-    "Multinomial",
-    "RandomShuffle",
-    "SampleDistortedBoundingBox",
-    "SampleDistortedBoundingBoxV2",
-    "StatefulUniform",
-    "StatefulStandardNormalV2",
-    "StatefulRandomBinomial",
+# Of the operations that TensorFlow declares stateful, those that only read, call, or check.
+READS = frozenset(
+    ("Assert", "Case", "HashTableV2", "If", "LookupTableFindV2", "LookupTableSizeV2", "ReadVariableOp")
+    + ("ResourceGather", "ResourceGatherNd", "StatefulPartitionedCall", "VarHandleOp", "While")
 )
 
 
 def stateful_operations(concrete: Any) -> list[str]:
-    """The kinds of operations in a graph, and in all that it calls, that draw at random or change a variable.
+    """The kinds of operations in a graph, and in all that it calls, that may draw at random or change something.
+
+    All that TensorFlow declares stateful but READS, and functions of Python, of which nothing is known.
 
     Args:
       concrete: a concrete function of TensorFlow.
     """
     graph = concrete.graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    return sorted({node.op for node in nodes if node.op in DRAWS or node.op.startswith(("Assign", "ResourceScatter"))})
+    kinds = {node.op for node in nodes if node.op not in READS}
+    return sorted(kind for kind in kinds if _is_stateful(kind))
+
+
+def _is_stateful(kind: str) -> bool:
+    definition = op_def_registry.get(kind)  # None for a call of a function of the graph, whose nodes are looked at
+    return kind == "PyFuncStateless" or (definition is not None and definition.is_stateful)
 
 
 def depends_on_epoch(data: Any) -> bool:

@@ -65,7 +65,9 @@ def nodes_in_order(model: keras.Model) -> list[Any]:
 def frozen_tensors(model: keras.Model, inference: Collection[int]) -> dict[int, keras.KerasTensor]:
     """Every tensor that depends on the model's inputs and on frozen operations alone, by id, bottom to top.
 
-    Operations with a penalty on their outputs are left out, as the penalty is part of the loss of each step.
+    Frozen is an operation that runs in inference mode and of which no weight trains now: a BatchNorm may use its
+    moving statistics while its scale trains. One with a penalty on its outputs is not, as the penalty is part of the
+    loss of each step.
 
     Args:
       model: functional model, flat.
@@ -73,10 +75,15 @@ def frozen_tensors(model: keras.Model, inference: Collection[int]) -> dict[int, 
     """
     tensors: dict[int, keras.KerasTensor] = {}
     for node in nodes_in_order(model):
-        frozen = id(node.operation) in inference and getattr(node.operation, "activity_regularizer", None) is None
+        frozen = id(node.operation) in inference and _is_frozen(node.operation)
         if node.is_input or (frozen and all(id(tensor) in tensors for tensor in node.input_tensors)):
             tensors.update((id(tensor), tensor) for tensor in node.outputs)
     return tensors
+
+
+def _is_frozen(operation: Any) -> bool:
+    trains = any(weight.trainable for weight in getattr(operation, "weights", ()))
+    return not trains and getattr(operation, "activity_regularizer", None) is None
 
 
 def frontier(model: keras.Model, frozen: Collection[int]) -> tuple[keras.KerasTensor, ...]:

@@ -71,6 +71,13 @@ SCHEDULES = {
     "top_blocks": phases((0, 3)),
     "down": phases((0, 1), (2, 2), (3, 3), (4, 5)),
     "up": phases((0, 4), (2, 3), (4, 1)),
+    "scale of a BatchNorm": (Phase(Duration(0, "epochs"), ("norm/(gamma|beta)", "head/.*")),),
+    "bias": (Phase(Duration(0, "epochs"), ("first/bias", "head/.*")),),
+    "leaves and returns": (
+        Phase(Duration(0, "epochs"), ("third/.*", "head/.*")),
+        Phase(Duration(2, "epochs"), ("head/.*",)),
+        Phase(Duration(4, "epochs"), ("third/.*", "head/.*")),
+    ),
 }
 
 
