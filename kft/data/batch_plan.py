@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kft import errors
-from kft.data.order import epoch_order
+from kft.data.order import epoch_order, pad
 
 POOL_BATCHES = 64
 MOST_LENGTHS = 6
@@ -24,6 +24,30 @@ class EpochPlan(NamedTuple):
     weights: np.ndarray
     counts: np.ndarray
     lengths: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class EqualPlan:
+    """Cuts examples of one shape into batches, the last one padded: see `pad` and `epoch_order`.
+
+    Args:
+      num_examples, batch_size, seed, shuffle: as of `kft.data.batches`.
+    """
+
+    num_examples: int
+    batch_size: int
+    seed: int = 0
+    shuffle: bool = False
+    row_lengths = None  # nothing differs in length
+
+    def epoch(self, epoch: int) -> EpochPlan:
+        """The batches of an epoch."""
+        return self.of(epoch_order(self.num_examples, seed=self.seed, epoch=epoch, shuffle=self.shuffle))
+
+    def of(self, indices: np.ndarray) -> EpochPlan:
+        """These examples in this order."""
+        indices, weights = (column.reshape(-1, self.batch_size) for column in pad(indices, self.batch_size))
+        return EpochPlan(indices, weights, np.full(len(indices), self.batch_size), np.zeros(len(indices), np.int64))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,10 +122,18 @@ class BatchPlan:
         return self._arrays(batches)
 
     def of(self, indices: np.ndarray) -> EpochPlan:
-        """These rows in this order, cut into batches of `batch_size` as they come."""
-        return self._arrays(
-            [indices[first : first + self.batch_size] for first in range(0, len(indices), self.batch_size)]
-        )
+        """These rows in this order, cut into batches as they come, each as large as its rows' lengths allow."""
+        parts, sizes = np.zeros(len(indices), np.int64), [self.batch_size]
+        if self.tokens_per_batch:
+            parts = np.searchsorted(self._bounds(), self.row_lengths[indices])
+            sizes = [size for _, size in self._parts()]
+        batches, first = [], 0
+        while first < len(indices):
+            alike = parts[first : first + sizes[parts[first]]] == parts[first]
+            end = first + (len(alike) if alike.all() else int(alike.argmin()))
+            batches.append(indices[first:end])
+            first = end
+        return self._arrays(batches)
 
     def shapes(self, epoch: int = 0) -> set[tuple[int, int]]:
         """(rows, tokens) of the batches of an epoch; the same ones in every epoch where lengths are static."""

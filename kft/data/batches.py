@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kft import errors
-from kft.data.order import epoch_key, epoch_order, pad
+from kft.data.batch_plan import EpochPlan, EqualPlan
+from kft.data.order import epoch_key
 from kft.data.source import Source
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def batches(
     Returns: a data set of known cardinality, not sharded by workers, with attributes more: `steps_per_epoch`,
       `num_examples`, `global_batch_size`; `from_epoch(first_epoch)`: an endless data set of the epochs from there on,
       which reads ahead over their ends; `examples([(indices, epoch), ...])`: these examples in this order, as they are
-      in that epoch, each part padded to whole batches; and `source`, `encode`, `seed` and `shuffle` as given.
+      in that epoch, each part padded to whole batches; `plan`: which examples are in which batch, see EqualPlan;
+      `targets(*row of a plan)`: a graph function, y and weight of its batch; and `source`, `encode`, `seed` and
+      `shuffle` as given.
     Raises: InputError for an empty source, for labels that cannot be used, and for arguments out of range.
 
     Example:
@@ -58,16 +61,18 @@ def batches(
 
     _check(source, global_batch_size, seed)
 
-    def rows(order: np.ndarray, epoch: int):
-        indices, weights = pad(order, global_batch_size)
+    plan = EqualPlan(source.num_examples, global_batch_size, seed, shuffle)
+
+    def rows(batches: EpochPlan, epoch: int):
+        indices, weights = batches.indices.reshape(-1), batches.weights.reshape(-1)
         keys = np.full_like(indices, epoch_key(seed=seed, epoch=epoch))
         return indices, np.stack([keys, indices], 1), source.labels[indices], weights
 
-    def plan(epoch: np.ndarray):
-        return rows(epoch_order(source.num_examples, seed=seed, epoch=int(epoch), shuffle=shuffle), int(epoch))
+    def plan_of(epoch: np.ndarray):
+        return rows(plan.epoch(int(epoch)), int(epoch))
 
     def rows_of(epoch):
-        columns = tf.numpy_function(plan, [epoch], (tf.int64, tf.int64, tf.int64, tf.float32))
+        columns = tf.numpy_function(plan_of, [epoch], (tf.int64, tf.int64, tf.int64, tf.float32))
         for column, shape in zip(columns, ((None,), (None, 2), (None,), (None,)), strict=True):
             column.set_shape(shape)
         return tf.data.Dataset.from_tensor_slices(tuple(columns))
@@ -92,13 +97,14 @@ def batches(
     dataset.steps_per_epoch = steps_per_epoch
     dataset.num_examples = source.num_examples
     dataset.global_batch_size = global_batch_size
-    dataset.source, dataset.encode, dataset.seed, dataset.shuffle = source, encode, seed, shuffle
+    dataset.source, dataset.encode, dataset.seed, dataset.shuffle, dataset.plan = source, encode, seed, shuffle, plan
+    dataset.targets = lambda indices, weights, *_: (tf.gather(source.labels, indices), weights)
     dataset.from_epoch = lambda first_epoch, first_step=0: of(
         tf.data.Dataset.counter(first_epoch).flat_map(rows_of).skip(first_step * global_batch_size)
     )
     dataset.examples = lambda parts: of(
         tf.data.Dataset.from_tensor_slices(
-            tuple(map(np.concatenate, zip(*(rows(*part) for part in parts), strict=True)))
+            tuple(map(np.concatenate, zip(*(rows(plan.of(indices), epoch) for indices, epoch in parts), strict=True)))
         )
     )
     return dataset

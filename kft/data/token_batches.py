@@ -47,7 +47,7 @@ def token_batches(
       (batch, length) int32 where each token has its own, int64 -1 without targets; weight float32 (batch,), or
       (batch, length), 0 for what the loss does not look at.
     Returns: a data set of known cardinality with the attributes of `kft.data.batches` (examples are rows), and
-      `table`, `plan`, `order()`: the rows in the order in which their batches come without shuffling.
+      `table`, `order()`: the rows in the order in which their batches come without shuffling.
     Raises: InputError for an empty table, and for arguments out of range.
     """
     import tensorflow as tf
@@ -62,7 +62,7 @@ def token_batches(
     plan = BatchPlan(
         table.lengths, global_batch_size, seed, shuffle, tuple(static_lengths), tokens_per_batch, multiple_of
     )
-    gather = _gather(table, pad_id, inputs, None if tokens_per_batch else global_batch_size)
+    gather, targets = _gather(table, pad_id, inputs, None if tokens_per_batch else global_batch_size)
     types = (tf.int64, tf.float32, tf.int64, tf.int64)
 
     def plan_of(epoch):
@@ -86,7 +86,7 @@ def token_batches(
     dataset.steps_per_epoch = plan.num_batches
     dataset.num_examples = table.num_rows
     dataset.global_batch_size = plan.mean_batch_size
-    dataset.table, dataset.plan, dataset.source = table, plan, source
+    dataset.table, dataset.plan, dataset.source, dataset.targets = table, plan, source, targets
     dataset.seed, dataset.shuffle, dataset.encode = seed, shuffle, None
     dataset.from_epoch = lambda first_epoch, first_step=0: of(
         tf.data.Dataset.counter(first_epoch).flat_map(plan_of).skip(first_step)
@@ -97,7 +97,7 @@ def token_batches(
 
 
 def _gather(table: TokenTable, pad_id: int, inputs: Sequence[str], batch_size: int | None):
-    """The graph function from one row of a plan to its batch."""
+    """The graph functions from one row of a plan to its batch, and to the targets and weights of that alone."""
     import tensorflow as tf
 
     targets = np.full(table.num_rows, -1, np.int64) if table.targets is None else table.targets
@@ -106,28 +106,37 @@ def _gather(table: TokenTable, pad_id: int, inputs: Sequence[str], batch_size: i
         segment_ids = tf.constant(table.segment_ids) if "segment_ids" in inputs else None
         offsets, targets = tf.constant(table.offsets), tf.constant(targets)
 
-    def gather(indices, weights, count, length):
-        indices, weights = indices[:count], weights[:count]
+    def places_of(indices, length):
         starts = tf.gather(offsets, indices)
         sizes = tf.gather(offsets, indices + 1) - starts
         positions = tf.range(length)[tf.newaxis]
         inside = positions < sizes[:, tf.newaxis]
-        places = tf.where(inside, starts[:, tf.newaxis] + positions, 0)
-        x = {"token_ids": tf.where(inside, tf.gather(token_ids, places), pad_id)}
-        if segment_ids is not None:
-            x["segment_ids"] = tf.where(inside, tf.cast(tf.gather(segment_ids, places), tf.int32), 0)
-        x["padding_mask"] = tf.cast(inside, tf.int32)
+        return inside, tf.where(inside, starts[:, tf.newaxis] + positions, 0)
+
+    def targets_of(indices, weights, count, length):
+        indices, weights = indices[:count], weights[:count]
         if table.per_token:
+            inside, places = places_of(indices, length)
             y = tf.where(inside, tf.gather(targets, places), -1)
             weights = tf.where(y >= 0, weights[:, tf.newaxis], 0.0)
             y = tf.maximum(y, 0)
         else:
             y = tf.gather(targets, indices)
-        for tensor in (*x.values(), y, weights):
+        for tensor in (y, weights):
             tensor.set_shape((batch_size, *tensor.shape[1:]))
-        return {name: x[name] for name in inputs}, y, weights
+        return y, weights
 
-    return gather
+    def gather(indices, weights, count, length):
+        inside, places = places_of(indices[:count], length)
+        x = {"token_ids": tf.where(inside, tf.gather(token_ids, places), pad_id)}
+        if segment_ids is not None:
+            x["segment_ids"] = tf.where(inside, tf.cast(tf.gather(segment_ids, places), tf.int32), 0)
+        x["padding_mask"] = tf.cast(inside, tf.int32)
+        for tensor in x.values():
+            tensor.set_shape((batch_size, *tensor.shape[1:]))
+        return {name: x[name] for name in inputs}, *targets_of(indices, weights, count, length)
+
+    return gather, targets_of
 
 
 def _joined(plans):

@@ -39,7 +39,7 @@ def estimate(model: Any, data: Any, phases: Sequence[tuple[int, int, Any]], *, c
 
     Args:
       model: FineTuneModel, compiled.
-      data: of `kft.data.batches`.
+      data: of `kft.data.batches` or `kft.data.token_batches`.
       phases: (first epoch, end, phase), as of `kft.trainable.epochs_of_phases`.
       cache: whether what is frozen is computed once.
 
@@ -48,6 +48,8 @@ def estimate(model: Any, data: Any, phases: Sequence[tuple[int, int, Any]], *, c
     reading, forward = _measure(model, data)
     nodes = split_graph.nodes_in_order(model)
     whole = sum(map(_work, nodes)) or 1.0
+    lengths = data.plan.row_lengths
+    mean, longest = (1, 1) if lengths is None else (float(lengths.mean()), int(lengths.max()))
     estimates = []
     for first, end, phase in phases:
         model.set_trainable(phase.trainable)
@@ -63,8 +65,8 @@ def estimate(model: Any, data: Any, phases: Sequence[tuple[int, int, Any]], *, c
         estimates.append(
             Estimate(
                 seconds=data.steps_per_epoch * (times * prefix + epochs * step),
-                memory_bytes=_memory(model, rest, data.global_batch_size),
-                stored_bytes=sum(map(_bytes, crossing)) * data.num_examples if times < epochs else 0,
+                memory_bytes=_memory(model, rest, data.global_batch_size, longest),
+                stored_bytes=round(sum(_bytes(t, mean) for t in crossing) * data.num_examples) if times < epochs else 0,
             )
         )
     return estimates
@@ -72,7 +74,12 @@ def estimate(model: Any, data: Any, phases: Sequence[tuple[int, int, Any]], *, c
 
 def _measure(model: Any, data: Any) -> tuple[float, float]:
     """Seconds to read a batch, and to run it forward."""
-    forward = tf.function(lambda x: model(x, training=False), autograph=False, jit_compile=bool(model.jit_compile))
+    forward = tf.function(
+        lambda x: model(x, training=False),
+        input_signature=[data.element_spec[0]],
+        autograph=False,
+        jit_compile=bool(model.jit_compile),
+    )
     count = min((BATCHES + 1) * data.global_batch_size, data.num_examples)
     batches = list(data.examples([(np.arange(count), 0)]).take(1))
     began = time.perf_counter()
@@ -101,13 +108,14 @@ def _work(node: Any) -> float:
     return work
 
 
-def _memory(model: Any, rest: Sequence[Any], batch: int) -> int:
+def _memory(model: Any, rest: Sequence[Any], batch: int, length: int) -> int:
     slots = len(model.optimizer.slots()) if hasattr(model.optimizer, "slots") else 2
     trained = sum(4 * math.prod(variable.shape) for variable in model.trainable_variables)
     weights = sum(4 * math.prod(variable.shape) for variable in model.variables)
-    kept = sum(_bytes(tensor) for node in rest for tensor in node.outputs) * batch
+    kept = sum(_bytes(tensor, length) for node in rest for tensor in node.outputs) * batch
     return weights + trained * (1 + slots) + kept
 
 
-def _bytes(tensor: keras.KerasTensor) -> int:
-    return math.prod(side or 1 for side in tensor.shape[1:]) * tf.as_dtype(tensor.dtype).size
+def _bytes(tensor: keras.KerasTensor, length: float) -> float:
+    """Of one example, with `length` where examples differ in size."""
+    return math.prod(side or length for side in tensor.shape[1:]) * tf.as_dtype(tensor.dtype).size

@@ -162,10 +162,17 @@ class FrozenPrefix:
                 raise graph_part.NotStoredError("it would not be read more often than it is computed")
             pays = self._pays(self._shares(number, extras), stored)
             seconds = stored.compute(part, sources, targets, keys=keys, pays=pays)
+            if any(stored.tensors[id(tensor)].ragged for tensor in plan.crossing):
+                outputs = self.model.outputs
+                whole, rest = (
+                    graph_part.GraphPart(self.model, begin, outputs) for begin in (self.model.inputs, plan.crossing)
+                )
+                stored.check_padding(whole, rest, plan.crossing)
         if not missing or not part.from_inputs:
             # The values come from what an earlier phase stored: prove that the data still gives them.
             began = time.perf_counter()
-            stored.check(self._part(self.model.inputs, plan.crossing), plan.crossing)
+            whole = graph_part.GraphPart(self.model, self.model.inputs, plan.crossing)
+            stored.check(whole, plan.crossing)
             checking = time.perf_counter() - began
             how = f"reused, checked in {checking:.1f} s" if not missing else f"from an earlier cut in {seconds:.1f} s"
         else:
@@ -178,7 +185,7 @@ class FrozenPrefix:
             role,
             f"{plan.num_operations} operations {how}; {len(plan.crossing)} tensor(s), {size / 2**20:,.1f} MiB in "
             f"{' and '.join(sorted(places))}{views}",
-            stored=True,
+            size=size,
         )
 
     def _part(self, sources: Sequence[Any], targets: Sequence[Any]) -> graph_part.GraphPart:
@@ -273,9 +280,9 @@ class FrozenPrefix:
 
         return {id(tensor): key(tensor) for tensor in tensors}
 
-    def _say(self, number: int, role: str, text: str, *, stored: bool = False) -> None:
-        self.decisions.append({"phase": number + 1, "data": role, "stored": stored, "text": text})
-        self.report(f"frozen part, phase {number + 1}, {role}: {'' if stored else 'not stored, as '}{text}")
+    def _say(self, number: int, role: str, text: str, *, size: int = 0) -> None:
+        self.decisions.append({"phase": number + 1, "data": role, "stored": size > 0, "bytes": size, "text": text})
+        self.report(f"frozen part, phase {number + 1}, {role}: {'' if size else 'not stored, as '}{text}")
 
 
 def _outputs_of(model: Any, suffix: Subgraph) -> Callable[..., Any]:

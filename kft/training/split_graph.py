@@ -89,16 +89,26 @@ def _is_frozen(operation: Any) -> bool:
 def frontier(model: keras.Model, frozen: Collection[int]) -> tuple[keras.KerasTensor, ...]:
     """The frozen tensors that the rest of the graph needs, or that are the model's outputs.
 
+    One whose examples differ in more than their length, such as a mask (batch, 1, length), is made again by the rest,
+    from what it was made of.
+
     Args:
       model: functional model, flat.
       frozen: ids of tensors, as of `frozen_tensors`.
     """
-    crossing = {}
-    for node in nodes_in_order(model):
-        if not all(id(tensor) in frozen for tensor in node.outputs):
+    nodes = nodes_in_order(model)
+    needed = {id(tensor) for tensor in model.outputs}
+    crossing = {id(tensor): tensor for tensor in model.outputs if id(tensor) in frozen}
+    for node in reversed(nodes):
+        made = {id(tensor): tensor for tensor in node.outputs}
+        again = any(None in crossing[key].shape[2:] for key in made.keys() & crossing.keys()) and not node.is_input
+        if again:
+            crossing = {key: tensor for key, tensor in crossing.items() if key not in made}
+        if again or (made.keys() & needed and not made.keys() <= set(frozen)):
+            needed |= {id(tensor) for tensor in node.input_tensors}
             crossing.update((id(tensor), tensor) for tensor in node.input_tensors if id(tensor) in frozen)
-    crossing.update((id(tensor), tensor) for tensor in model.outputs if id(tensor) in frozen)
-    return tuple(crossing.values())
+    place = {id(tensor): number for number, node in enumerate(nodes) for tensor in node.outputs}
+    return tuple(sorted(crossing.values(), key=lambda tensor: place[id(tensor)]))
 
 
 def needed_nodes(
