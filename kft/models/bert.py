@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+from keras import ops
 
 from kft import errors
 from kft.models.tokenizer import read_json
@@ -103,8 +104,10 @@ def encoder(config: TextConfig) -> tuple[keras.Model, tuple[str, ...]]:
     """The model and its blocks, bottom to top, with random weights.
 
     The model takes {"token_ids", "segment_ids", "padding_mask"}, (batch, length) int32 each, the second only where the
-    family has segments, and gives {"sequence_output": (batch, length, channels), "pooled_output": (batch, channels)},
-    the second only with a pooler. FNet mixes all positions, those of padding too: its outputs depend on the length.
+    family has segments. It gives {"sequence_output": (batch, length, channels), "first_output" and "pooled_output":
+    (batch, channels)}: the first token, for which the last layer is computed alone, and the same through the pooler,
+    where there is one. A model that is made of some of the outputs computes no others. FNet mixes all positions, those
+    of padding too: its outputs depend on the length.
 
     Raises: InputError if keras_nlp is not there or refuses the numbers.
     """
@@ -121,9 +124,10 @@ def encoder(config: TextConfig) -> tuple[keras.Model, tuple[str, ...]]:
             "pretrained model. Use an intact folder."
         ) from error
     _be_faithful(made, config)
-    outputs = made.output if isinstance(made.output, dict) else {"sequence_output": made.output}
-    if not config.pooler:
-        outputs = {"sequence_output": outputs["sequence_output"]}
+    sequence = made.output["sequence_output"] if isinstance(made.output, dict) else made.output
+    outputs = {"sequence_output": sequence, "first_output": _first_token(sequence, made.input.get("padding_mask"))}
+    if config.pooler:
+        outputs["pooled_output"] = made.get_layer("pooled_dense")(outputs["first_output"])
     inputs = dict(made.input)
     if "padding_mask" not in inputs:
         inputs["padding_mask"] = keras.Input((None,), dtype="int32", name="padding_mask")
@@ -131,6 +135,45 @@ def encoder(config: TextConfig) -> tuple[keras.Model, tuple[str, ...]]:
     blocks += [family.layer.replace("{}", str(index)) for index in range(int(config.arguments.get(family.count, 1)))]
     blocks += [POOLER] if config.pooler else []
     return keras.Model(inputs, outputs, name=config.family), tuple(blocks)
+
+
+def _first_token(sequence: keras.KerasTensor, padding_mask: keras.KerasTensor | None) -> keras.KerasTensor:
+    """The first token of a sequence; where a plain transformer layer made it, without the others' share of it."""
+    layer, node, _ = sequence._keras_history
+    if type(layer) is not _keras_nlp().layers.TransformerEncoder or layer.normalize_first:
+        return sequence[:, 0, :]
+    return _first_token_layer(layer)(layer._inbound_nodes[node].input_tensors[0], padding_mask=padding_mask)
+
+
+def _first_token_layer(layer: Any) -> keras.layers.Layer:
+    """A layer with the variables of a transformer layer, that attends to all tokens and computes the first alone."""
+
+    class FirstToken(_keras_nlp().layers.TransformerEncoder):
+        def call(self, inputs, padding_mask=None, training=None):
+            first = inputs[:, :1]
+            mask = ops.expand_dims(padding_mask, 1)
+            x = self._self_attention_layer(query=first, value=inputs, attention_mask=mask, training=training)
+            x = self._self_attention_layer_norm(first + self._self_attention_dropout(x, training=training))
+            y = self._feedforward_output_dense(self._feedforward_intermediate_dense(x))
+            return self._feedforward_layer_norm(x + self._feedforward_dropout(y, training=training))[:, 0]
+
+        def compute_output_shape(self, inputs_shape):
+            return (inputs_shape[0], inputs_shape[-1])
+
+    first = FirstToken.from_config({**layer.get_config(), "name": f"{layer.name}_first"})
+    for name in (
+        "_self_attention_layer",
+        "_self_attention_dropout",
+        "_self_attention_layer_norm",
+        "_feedforward_layer_norm",
+        "_feedforward_intermediate_dense",
+        "_feedforward_output_dense",
+        "_feedforward_dropout",
+    ):  # in the order in which the layer builds them
+        setattr(first, name, getattr(layer, name))
+    first._build_shapes_dict = layer._build_shapes_dict
+    first.built = True
+    return first
 
 
 def _be_faithful(model: keras.Model, config: TextConfig) -> None:

@@ -102,6 +102,8 @@ def _features(name: str, model: keras.Model, config: bert.TextConfig, pooling: s
         sequence = outputs["sequence_output"]
         if pooling == "cls":
             return Features(outputs["pooled_output"], sequence, mask)
+        if pooling == "cls_bare":
+            return Features(outputs["first_output"], sequence, mask)
         return Features(pool(sequence, mask, pooling), sequence, mask)
 
     return features
@@ -116,5 +118,5 @@ def check_arguments(name: str, *, image_size: Any, weights: str, pooling: str) -
             f"Got weights={weights!r} for {name!r}. Expected 'pretrained', the folder's own, or 'none', random ones. "
             "Put the weights into the folder as model.safetensors."
         )
-    if pooling not in ("auto", *POOLINGS):
-        raise errors.unknown_name("pooling of text", pooling, ("auto", *POOLINGS))
+    if pooling not in ("auto", "cls", "cls_bare", *POOLINGS):
+        raise errors.unknown_name("pooling of text", pooling, ("auto", "cls", "cls_bare", *POOLINGS))

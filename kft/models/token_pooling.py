@@ -8,7 +8,7 @@ from keras import ops
 from kft import errors
 from kft.models.backbone import POOL_LAYER
 
-POOLINGS = ("cls", "cls_bare", "mean", "max", "attention")
+POOLINGS = ("mean", "max", "attention")
 LEAST = -1e9
 
 
@@ -17,7 +17,6 @@ def pool(sequence: keras.KerasTensor, mask: keras.KerasTensor, pooling: str) -> 
 
     For the tokens x_t with mask 1, of all T:
 
-        cls_bare:   x_0
         mean:       sum_t x_t / sum_t 1
         max:        max_t x_t
         attention:  sum_t softmax_t(x_t . kernel + bias) x_t
@@ -25,12 +24,10 @@ def pool(sequence: keras.KerasTensor, mask: keras.KerasTensor, pooling: str) -> 
     Args:
       sequence: tokens.
       mask: 1 for a token, 0 for padding; at least one token a text.
-      pooling: one of these four.
+      pooling: one of these three.
     Shapes: sequence (batch, time, channels), mask (batch, time), the result (batch, channels).
     Raises: InputError for another pooling.
     """
-    if pooling == "cls_bare":
-        return sequence[:, 0, :]
     if pooling == "attention":  # new weights, so that it belongs to the head
         return AttentionPooling(name="head_attention")([sequence, mask])
     if pooling not in ("mean", "max"):

@@ -7,6 +7,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kft import errors, optimizers, tasks, training
 from kft.models import BACKBONES, bert, make_backbone, weights
@@ -126,6 +127,34 @@ def test_blocks_of_the_model_are_those_that_the_head_looks_at(name, pooling):
     for weight in model.weights:
         assert sum(bool(re.fullmatch(block, weight.path)) for block in model.blocks) == 1, weight.path
     assert any("head_attention" in weight.path for weight in model.weights) == (pooling == "attention")
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_first_token_alone_is_that_of_the_sequence_and_so_are_its_gradients(name):
+    """The last layer computes nothing for the tokens that a classifier does not look at."""
+    backbone = make_backbone(name)
+    x = batch(backbone)
+    values = [weight.value for weight in backbone.model.trainable_weights if "pooled_dense" not in weight.path]
+    results = []
+    for get in (lambda outputs: outputs["first_output"], lambda outputs: outputs["sequence_output"][:, 0]):
+        with tf.GradientTape() as tape:
+            first = get(backbone.model(x))
+            loss = tf.reduce_sum(tf.sin(3 * first))
+        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, values)]
+        results.append([first, *gradients])
+    for alone, expected in zip(*results):
+        np.testing.assert_allclose(alone, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_classifier_has_the_last_layer_for_the_first_token_and_reinitialises_it():
+    _, model = model_of("bert_tiny_random")
+    assert "transformer_layer_1_first" in {layer.name for layer in model.layers}
+    assert "transformer_layer_1" not in {layer.name for layer in model.layers}
+    before = {weight.path: weight.numpy() for weight in model.weights}
+    new = training.reinitialize(model, [model.blocks[2]])
+    assert len(new) == 16
+    kernels = [weight for weight in model.weights if weight.path in new and weight.path.endswith("kernel")]
+    assert all(np.abs(weight.numpy() - before[weight.path]).max() > 1e-3 for weight in kernels)
 
 
 def test_pairs_have_two_separators_where_the_family_has():
