@@ -52,6 +52,7 @@ __getattr__ = tables.lazy_attributes(
         "Features": "kft.models.backbone:Features",
         "custom_backbone": "kft.models.custom:custom_backbone",
         "Tokenizer": "kft.models.tokenizer:Tokenizer",
+        "kept_backbone": "kft.models.kept:kept_backbone",
         "make_head": "kft.models.heads:make_head",
     },
 )

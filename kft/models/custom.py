@@ -1,6 +1,7 @@
 """The user's own functional model as a backbone."""
 
 import dataclasses
+import functools
 import importlib
 import posixpath
 import re
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from kft import errors
 from kft.models import weights as weights_files
+from kft.models import words
 from kft.models.backbone import RESERVED_LAYERS, Backbone, as_image_size, make_features
 
 
@@ -57,7 +59,7 @@ def custom_backbone(
     blocks: Sequence[str] | None = None,
     preprocess: Callable[[Any], Any] | None = None,
     image_size: int | Sequence[int] | None = None,
-    pooling: str = "avg",
+    pooling: str = "auto",
 ) -> Backbone:
     """A backbone from a functional or Sequential model, which keeps its layers and variables.
 
@@ -72,7 +74,10 @@ def custom_backbone(
         type of the model's inputs.
       image_size: pixels, one number or (height, width), for a model whose image input has an open size; None for what
         the model has.
-      pooling: "avg" or "max", over height and width, or over time.
+      pooling: "avg" or "max", over height and width, or over time; of a model of words "mean", "max" or "attention".
+
+    A model that takes strings and begins with keras.layers.TextVectorization becomes a model of word ids behind a
+    tokenizer with its rules and vocabulary; without a vocabulary that has to be adapted: `tokenizer.adapt(texts)`.
 
     Raises: InputError for a model that is not functional, two layers of one name, a layer name that is the head's, an
       unknown layer to cut at or one that is called at several places, blocks that do not take every variable once.
@@ -85,14 +90,19 @@ def custom_backbone(
       >>> backbone.blocks, backbone.image_size
       (('conv/.*',), (8, 8))
     """
-    features = make_features(pooling)
     _check_functional(model)
+    tokenizer = None
+    if words.has_words(model):
+        model, tokenizer = words.ids_model(model, lambda part, inputs: _run(part, inputs, {}))
+    features = make_features(pooling) if tokenizer is None else words.make_features(pooling)
     inputs, size = _make_inputs(model, image_size)
     calls: dict[str, list] = {}
     outputs = _run(model, inputs, calls)
     if cut_at is not None:
         outputs = _cut(calls, cut_at)
     flat = _make_flat(_like_inputs_of(model, inputs), outputs, name=model.name)
+    if tokenizer is not None:
+        features = functools.partial(features, padding_mask=flat.input["padding_mask"])
     return Backbone(
         name=model.name,
         model=flat,
@@ -100,6 +110,8 @@ def custom_backbone(
         preprocess=preprocess or _cast_to(flat),
         features=features,
         image_size=size,
+        tokenizer=tokenizer,
+        save=tokenizer and tokenizer.save,
     )
 
 

@@ -52,7 +52,7 @@ class Tokenizer:
       max_length: positions of the model, special tokens included.
       pad_id: the id of padding.
 
-    Also there: vocabulary_size, and unk_id, the id of what is not in the vocabulary.
+    Also there: vocabulary_size, and unk_id, the id of what is not in the vocabulary, or None.
     Raises: InputError if it adds no special tokens of its own.
     """
 
@@ -64,7 +64,7 @@ class Tokenizer:
         self._for_words: Any = None
         self.max_length = max_length
         self.pad_id = pad_id
-        self.unk_id = _unk_id(tokenizer, pad_id)
+        self.unk_id = _unk_id(tokenizer)
         self.vocabulary_size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
 
     def num_special_tokens(self, pair: bool) -> int:
@@ -207,13 +207,13 @@ def _parts(encoding: Any) -> list[tuple[int, ...]]:
     return parts
 
 
-def _unk_id(tokenizer: Any, pad_id: int) -> int:
-    """The id of an unknown token; that of padding for a tokenizer of bytes, which knows all."""
+def _unk_id(tokenizer: Any) -> int | None:
+    """The id of an unknown token; None for a tokenizer that knows all, such as one of bytes."""
     model = json.loads(tokenizer.to_str())["model"]
     if type(model.get("unk_id")) is int:
         return model["unk_id"]
     found = [tokenizer.token_to_id(token) for token in (model.get("unk_token"), "<unk>", "[UNK]") if token]
-    return next((token_id for token_id in found if token_id is not None), pad_id)
+    return next((token_id for token_id in found if token_id is not None), None)
 
 
 def _for_words(tokenizer: Any) -> Any:
