@@ -174,7 +174,8 @@ def ids_model(model: keras.Model, run: Callable[[keras.Model, list], list]) -> t
     if config["output_mode"] not in MODES or config["ragged"] or config["sparse"]:
         raise errors.InputError(
             f"Got TextVectorization {layer.name!r} with output_mode={config['output_mode']!r}, "
-            f"ragged={config['ragged']}, sparse={config['sparse']}. Expected one of {', '.join(map(repr, MODES))}, dense. Change it."
+            f"ragged={config['ragged']}, sparse={config['sparse']}. Expected one of {', '.join(map(repr, MODES))}, "
+            "dense. Change it."
         )
     vector = layer._inbound_nodes[0].outputs[0]
     if len(layer._inbound_nodes) != 1 or layer._inbound_nodes[0].input_tensors[0] is not model.inputs[0]:
