@@ -41,6 +41,7 @@ BACKBONES = {
 # What begins so names a place of the user's, and is in no table.
 PREFIXES = {
     "hf:": "kft.models.text:hugging_face_backbone",
+    "preset:": "kft.models.presets:preset_backbone",
     "python:": "kft.models.custom:python_backbone",
 }
 
@@ -72,7 +73,8 @@ def make_backbone(
         "python:package.module:function" for a function without arguments that returns your functional model;
         "@layer_name" at its end cuts the model there; or "hf:DIR" for a text encoder in a local folder as Hugging Face
         writes it (config.json, model.safetensors, the tokenizer's files), or as `Backbone.save` does (then without
-        weights). Nothing is downloaded for it.
+        weights), for which nothing is downloaded; or "preset:DIR" and "preset:NAME" for a preset of keras_nlp, in a
+        local folder or downloaded.
       image_size: pixels, one number or (height, width); None for 224, or for what your own model takes.
       weights: "none" leaves them random (your own model's as your function made them); "pretrained" takes those of the
         folder, and for image models what "imagenet" does, which takes Keras' file from $KERAS_HOME/models or downloads

@@ -5,7 +5,7 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -100,7 +100,7 @@ class TextConfig:
         return config
 
 
-def encoder(config: TextConfig) -> tuple[keras.Model, tuple[str, ...]]:
+def encoder(config: TextConfig, *, load: Callable[[Any], None] | None = None) -> tuple[keras.Model, tuple[str, ...]]:
     """The model and its blocks, bottom to top, with random weights.
 
     The model takes {"token_ids", "segment_ids", "padding_mask"}, (batch, length) int32 each, the second only where the
@@ -109,10 +109,14 @@ def encoder(config: TextConfig) -> tuple[keras.Model, tuple[str, ...]]:
     where there is one. A model that is made of some of the outputs computes no others. FNet mixes all positions, those
     of padding too: its outputs depend on the length.
 
+    Args:
+      config: the architecture.
+      load: gets the model of keras_nlp, to load weights in its layout.
+
     Raises: InputError if keras_nlp is not there or refuses the numbers.
     """
     family = FAMILIES[config.family]
-    make = getattr(_keras_nlp().models, family.model)
+    make = getattr(keras_nlp().models, family.model)
     _check_size(config)
     arguments = dict(config.arguments)
     arguments[family.vocabulary] = arguments.pop("vocabulary_size", None)
@@ -124,6 +128,8 @@ def encoder(config: TextConfig) -> tuple[keras.Model, tuple[str, ...]]:
             "pretrained model. Use an intact folder."
         ) from error
     _be_faithful(made, config)
+    if load is not None:
+        load(made)
     sequence = made.output["sequence_output"] if isinstance(made.output, dict) else made.output
     outputs = {"sequence_output": sequence, "first_output": _first_token(sequence, made.input.get("padding_mask"))}
     if config.pooler:
@@ -140,7 +146,7 @@ def encoder(config: TextConfig) -> tuple[keras.Model, tuple[str, ...]]:
 def _first_token(sequence: keras.KerasTensor, padding_mask: keras.KerasTensor | None) -> keras.KerasTensor:
     """The first token of a sequence; where a plain transformer layer made it, without the others' share of it."""
     layer, node, _ = sequence._keras_history
-    if type(layer) is not _keras_nlp().layers.TransformerEncoder or layer.normalize_first:
+    if type(layer) is not keras_nlp().layers.TransformerEncoder or layer.normalize_first:
         return sequence[:, 0, :]
     return _first_token_layer(layer)(layer._inbound_nodes[node].input_tensors[0], padding_mask=padding_mask)
 
@@ -148,7 +154,7 @@ def _first_token(sequence: keras.KerasTensor, padding_mask: keras.KerasTensor | 
 def _first_token_layer(layer: Any) -> keras.layers.Layer:
     """A layer with the variables of a transformer layer, that attends to all tokens and computes the first alone."""
 
-    class FirstToken(_keras_nlp().layers.TransformerEncoder):
+    class FirstToken(keras_nlp().layers.TransformerEncoder):
         def call(self, inputs, padding_mask=None, training=None):
             first = inputs[:, :1]
             mask = ops.expand_dims(padding_mask, 1)
@@ -215,12 +221,13 @@ def _check_size(config: TextConfig) -> None:
         )
 
 
-def _keras_nlp() -> Any:
+def keras_nlp() -> Any:
+    """The package; InputError if it is not there."""
     try:
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-        import keras_nlp
+        import keras_nlp as package
     except ImportError as error:
         raise errors.InputError(
             "Got a text backbone, and the package keras-nlp is not there. Expected it. Run: pip install 'kft[text]'"
         ) from error
-    return keras_nlp
+    return package

@@ -130,7 +130,7 @@ class ModelSettings:
         "mobilenet_v2",
         "The pretrained model, widths as a suffix, such as mobilenet_v2_0.35; or python:package.module:function "
         "for a function that returns a functional model; or hf:DIR for a text encoder in a local folder as Hugging "
-        "Face writes it.",
+        "Face writes it; or preset:DIR or preset:NAME for a preset of keras_nlp.",
         unit="backbone",
         choices="kft.models:BACKBONES",
     )
