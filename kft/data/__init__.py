@@ -37,6 +37,7 @@ _PUBLIC = {
     "Report": "kft.data.check:Report",
     "Source": "kft.data.source:Source",
     "epoch_order": "kft.data.order:epoch_order",
+    "TOKEN_INPUTS": "kft.data.token_batches:INPUTS",
     "TextFormat": "kft.data.text_format:TextFormat",
     "TokenTable": "kft.data.token_table:TokenTable",
     "from_arrays": "kft.data.arrays:from_arrays",
@@ -45,6 +46,7 @@ _PUBLIC = {
     "image_files": "kft.data.image_folder:image_files",
     "raw_lines": "kft.data.text_files:raw_lines",
     "subset": "kft.data.source:subset",
+    "unlabelled": "kft.data.source:unlabelled",
     "without": "kft.data.source:without",
 }
 

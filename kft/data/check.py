@@ -170,7 +170,7 @@ def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:
             )
     if not train.label_names:
         return
-    here = _by_type(train)
+    here = by_type(train)
     num_classes = sum(count > 0 for count in here.values())
     if 0 < train.num_examples < 2:
         yield Finding("too few examples", train.name, "Got 1 example. Expected at least 2.", "Add examples.")
@@ -189,7 +189,7 @@ def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:
             )
             yield Finding("label names differ", source.name, reason, "Load it with label_names=train.label_names.")
             continue
-        for name, count in _by_type(source).items():
+        for name, count in by_type(source).items():
             if count > 0 and here.get(name, 0) == 0:
                 reason = f"Got {count} examples of {name!r} in {role} and none in train. Expected some."
                 yield Finding(
@@ -197,7 +197,7 @@ def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:
                 )
 
 
-def _by_type(source: Source) -> dict[str, int]:
+def by_type(source: Source) -> dict[str, int]:
     """Examples of each class; of tagged words, the words of each type whatever the prefix of their tags."""
     counts = collections.Counter()
     tagged = source.records is not None and source.records.class_counts(source.label_names) is not None

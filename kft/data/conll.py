@@ -93,6 +93,9 @@ class WordRecords(Records):
     def take(self, indices: np.ndarray) -> "WordRecords":
         return WordRecords(self.words, self.offsets, self.tags, self.rows[indices])
 
+    def unlabelled(self) -> "WordRecords":
+        return WordRecords(self.words, self.offsets, None, self.rows)
+
     def content(self, index: int) -> bytes:
         return json.dumps(self[index]).encode()
 

@@ -59,6 +59,10 @@ class Records(Sequence[dict[str, Any]]):
         """What of it has to be new in data that a model is scored on."""
         raise NotImplementedError
 
+    def unlabelled(self) -> "Records":
+        """The same examples as they are where nothing is labelled."""
+        return self
+
     def class_counts(self, label_names: Sequence[str]) -> np.ndarray | None:
         """How often each class is there, where the records hold the labels; else None."""
         return None

@@ -173,3 +173,15 @@ def _of_these(findings: Iterable[Finding], indices: np.ndarray) -> tuple[Finding
 def without(source: Source, indices: Sequence[int]) -> Source:
     """The source less the examples at these indices, such as those that the pre-flight skips."""
     return subset(source, np.setdiff1d(np.arange(source.num_examples), np.asarray(indices, np.int64)))
+
+
+def unlabelled(source: Source) -> Source:
+    """The examples of a source to predict, without their labels and what was found wrong with these."""
+    return dataclasses.replace(
+        source,
+        label_names=(),
+        labels=np.full(source.num_examples, -1, np.int64),
+        targets=None,
+        records=None if source.records is None else source.records.unlabelled(),
+        problems=tuple(finding for finding in source.problems if "label" not in finding.kind),
+    )

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from kft import errors
-from kft.data.check import check
+from kft.data.check import by_type, check
 from kft.data.source import Source, fingerprint, subset
 
 
@@ -32,9 +32,9 @@ def split(source: Source, *, fraction: float = 0.2) -> tuple[Source, Source]:
     for side, chosen in (("train", ~evaluates), ("evaluation", evaluates)):
         part = subset(source, np.flatnonzero(chosen))
         sides.append(dataclasses.replace(part, name=f"{source.name} ({side} part)"))
-    whole = source.num_examples_per_class()
+    whole = by_type(source)
     for side in sides:
-        lost = [name for name, count in side.num_examples_per_class().items() if count == 0 and whole[name] > 0]
+        lost = [name for name, count in by_type(side).items() if count == 0 and whole[name] > 0]
         if lost:
             raise errors.InputError(
                 f"Got no example of {', '.join(map(repr, lost))} in {side.name}. Expected every class on both sides. "
@@ -46,7 +46,7 @@ def split(source: Source, *, fraction: float = 0.2) -> tuple[Source, Source]:
 
 def _hash(source: Source, index: int) -> int:
     try:
-        content = source.content(index)
+        content = (source.normalized or source.content)(index)
     except OSError:  # the pre-flight reports it
         content = source.keys[index].encode()
     return int.from_bytes(fingerprint(content)[:8], "big")

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kft import inspection, paths, training
-from kft.run import setup
+from kft.run import setup, text
 from kft.run.config import RunConfig
 
 
@@ -66,18 +66,22 @@ def blocks(run: setup.Setup) -> list[dict[str, Any]]:
     return rows
 
 
-def summary(config: RunConfig, sources: setup.Sources, run: setup.Setup) -> str:
+def summary(
+    config: RunConfig, sources: setup.Sources, run: setup.Setup, evaluation: tf.data.Dataset | None = None
+) -> str:
     """What a person reads before the first step."""
     parts = _parts(sources)
     model = run.model
-    return inspection.before(
+    is_text = run.task.tokenize is not None
+    lengths, warned = _texts(run, evaluation)
+    before = inspection.before(
         data=[{"data": role, "source": s.name, "examples": s.num_examples} for role, s in parts.items()],
         classes={role: source.num_examples_per_class() for role, source in parts.items()},
         phases=phases(run),
         settings={
             "backbone": f"{config.models.backbone}, weights {config.models.backbone_weights or 'none'}",
-            "input": " x ".join(str(side) for side in model.inputs[0].shape[1:]),
-            "augmentation": ", ".join(config.data.augmentation) or "none",
+            "input": _tokens(config, run) if is_text else " x ".join(str(side) for side in model.inputs[0].shape[1:]),
+            "augmentation": "none" if is_text else ", ".join(config.data.augmentation) or "none",
             "optimizer": f"{config.optimizers.optimizer} {config.optimizers.optimizer_options}".strip(),
             "schedule": f"{config.schedules.schedule}, warm-up {config.schedules.warmup}",
             "steps": f"{run.steps:,} ({run.epochs} epochs of {run.lengths['steps_per_epoch']})",
@@ -87,13 +91,37 @@ def summary(config: RunConfig, sources: setup.Sources, run: setup.Setup) -> str:
             "XLA": "on" if model.jit_compile else "off",
             "seed": config.run.seed,
         },
-        warnings=[str(warning) for warning in sources.report.warnings],
+        warnings=[*(str(warning) for warning in sources.report.warnings), *warned],
     )
+    return f"{before}\n\n{inspection.table(lengths)}" if is_text else before
 
 
-def decisions(config: RunConfig, sources: setup.Sources, run: setup.Setup) -> dict[str, Any]:
+def _tokens(config: RunConfig, run: setup.Setup) -> str:
+    most = config.data.sequence_length or run.backbone.tokenizer.max_length
+    return f"up to {most} tokens of {run.backbone.tokenizer.vocabulary_size:,}"
+
+
+def _texts(run: setup.Setup, evaluation: tf.data.Dataset | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of lengths, and warnings of much that is cut off; of images none."""
+    given = {"train": run.batches, "eval": evaluation}
+    if run.task.tokenize is None:
+        return [], []
+    given = {role: batches for role, batches in given.items() if batches is not None}
+    warnings = [warning for role, batches in given.items() for warning in text.truncation_warnings(role, batches)]
+    return [text.lengths(role, batches) for role, batches in given.items()], warnings
+
+
+def decisions(
+    config: RunConfig, sources: setup.Sources, run: setup.Setup, evaluation: tf.data.Dataset | None = None
+) -> dict[str, Any]:
     """What run.json holds: what was decided, as data."""
-    return {
+    lengths, _ = _texts(run, evaluation)
+    texts = {
+        "tokens": lengths,
+        "compilations": run.model.num_compilations,
+        "planned_compilations": run.model.num_planned_compilations,
+    }
+    return (texts if lengths else {}) | {
         "data": {
             role: {
                 "source": source.name,

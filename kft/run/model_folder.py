@@ -21,9 +21,21 @@ class KeptModel:
     config: RunConfig
 
 
-def save_model(folder: pathlib.Path, model: training.FineTuneModel, config: RunConfig, label_names) -> None:
-    """Writes weights, class names and config, the description last: a folder that has it is complete."""
+def save_model(
+    folder: pathlib.Path,
+    model: training.FineTuneModel,
+    config: RunConfig,
+    label_names,
+    *,
+    backbone: models.Backbone | None = None,
+) -> None:
+    """Writes weights, class names and config, the description last: a folder that has it is complete.
+
+    Of text, also what its backbone takes to be made again, with the files of its tokenizer.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if backbone is not None and backbone.save is not None:
+        backbone.save(folder)
     sha256 = training.save_weights(model, folder / WEIGHTS)
     description = {
         "label_names": list(label_names),
@@ -59,8 +71,8 @@ def load_model(workdir: str | pathlib.Path) -> KeptModel:
     if not (folder / WEIGHTS).is_file():
         raise errors.InputError(f"Got {str(folder)!r} without {WEIGHTS}. Expected it there. Use an intact copy.")
     task = setup.make_task(config, label_names)
-    backbone = setup.make_backbone(config, weights="none")
+    backbone = setup.make_backbone(config, weights="none", kept=folder)
     model = setup.build_model(config, backbone, task)
     training.load_weights(model, folder / WEIGHTS, sha256=sha256)
-    model.compile(loss=task.loss, metrics=task.metrics(), jit_compile=config.execution.xla == "on")
+    model.compile(loss=task.loss, metrics=task.metrics(), jit_compile=setup.uses_xla(config))
     return KeptModel(model, backbone, task, config)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import kft
 from kft import inspection, schedules, training
-from kft.run import config_text, description, folder, model_folder, names, scoring, setup
+from kft.run import config_text, description, folder, model_folder, names, scoring, setup, text
 from kft.run.config import RunConfig, flat
 from kft.run.validation import validate
 
@@ -42,14 +42,15 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     keras.utils.set_random_seed(config.run.seed)
     sources = setup.load_sources(config)
     run = setup.make_setup(config, sources.train)
-    callbacks = _callbacks(config, run, workdir, sources)
-    stopwatch, keep = callbacks[:2]
+    batches = setup.make_batches(config, run.backbone, run.task)
+    evaluation = batches(sources.evaluation)
+    callbacks = _callbacks(config, run, workdir, sources, evaluation)
+    stopwatch = callbacks[0]
+    keep = next(callback for callback in callbacks if isinstance(callback, training.KeepBest))
     _write_text(workdir / "config.json", config_text.to_json(config))
     _write_text(workdir / "run.flags", config_text.to_flags(config))
-    batches = setup.make_batches(config, run.backbone)
-    evaluation = batches(sources.evaluation)
     if verbose:
-        print(description.summary(config, sources, run), flush=True)
+        print(description.summary(config, sources, run, evaluation), flush=True)
 
     if config.models.batchnorm == "recalibrate":
         training.recalibrate_batchnorm(run.model, run.batches)
@@ -66,17 +67,18 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
         cache_views=config.schedules.cache_views,
         cache_folder=workdir / "cache",
     )
+    predicted = scoring.write_eval_predictions(workdir / "eval_predictions.jsonl", run, evaluation, sources.evaluation)
     result = {
-        "metrics": scoring.score(run.model, evaluation),
-        "test_metrics": scoring.score(run.model, batches(sources.test)) if sources.test else None,
+        "metrics": scoring.score(run.model, evaluation, task=run.task, predicted=predicted),
+        "test_metrics": scoring.score(run.model, batches(sources.test), task=run.task) if sources.test else None,
     }
-    scoring.write_eval_predictions(workdir / "eval_predictions.jsonl", run, evaluation, sources.evaluation)
-    model_folder.save_model(workdir / "model", run.model, config, run.task.label_names)
+    result |= scoring.without_leaked(run, batches, sources)
+    model_folder.save_model(workdir / "model", run.model, config, run.task.label_names, backbone=run.backbone)
     result |= _measured(config, run, keep, stopwatch)
-    result["majority_share"] = float(np.bincount(sources.evaluation.labels).max() / sources.evaluation.num_examples)
+    result["majority_share"] = scoring.majority_share(sources.evaluation)
     result["wall_seconds"] = time.perf_counter() - started
     stored = {"frozen_part": run.model.history.cache}
-    write_json(workdir / "run.json", description.decisions(config, sources, run) | stored)
+    write_json(workdir / "run.json", description.decisions(config, sources, run, evaluation) | stored)
     write_json(workdir / "result.json", result)
     if verbose:
         print("\n" + inspection.after(result, workdir=str(workdir)), flush=True)
@@ -106,9 +108,12 @@ class _Stopwatch(keras.callbacks.Callback):
 
 
 def _callbacks(
-    config: RunConfig, run: setup.Setup, workdir: pathlib.Path, sources: setup.Sources
+    config: RunConfig, run: setup.Setup, workdir: pathlib.Path, sources: setup.Sources, evaluation: tf.data.Dataset
 ) -> list[keras.callbacks.Callback]:
-    """A stopwatch, what keeps the best model, TensorBoard, the plateau if there is one, checkpoints; in this order."""
+    """A stopwatch, what keeps the best model, TensorBoard, the plateau if there is one, checkpoints; in this order.
+
+    Before all but the stopwatch, what puts the scores of texts into the logs.
+    """
     monitor, mode = setup.monitor_of(config, run.task)
     keep = training.KeepBest(
         monitor,
@@ -117,7 +122,8 @@ def _callbacks(
         patience_from_epoch=run.phase_epochs()[-1][0],
         restore=config.run.keep == "best",
     )
-    callbacks = [_Stopwatch(), keep, inspection.TensorBoard(workdir / "tensorboard", config=flat(config))]
+    scores = text.callbacks(config, run.task, monitor, evaluation, sources.evaluation)
+    callbacks = [_Stopwatch(), *scores, keep, inspection.TensorBoard(workdir / "tensorboard", config=flat(config))]
     if config.schedules.plateau:
         callbacks.append(schedules.PlateauCallback(run.learning_rate, monitor=monitor))
     checkpoint = training.Checkpoint(

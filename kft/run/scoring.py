@@ -4,11 +4,13 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from kft import data, errors
-from kft.run import model_folder, setup
+import numpy as np
+
+from kft import data, errors, tasks
+from kft.run import model_folder, setup, text
 
 # What the pre-flight asks of data to learn from; data to score may be one example of one class.
 ONLY_FOR_TRAINING = ("too few examples", "too few classes", "class without examples")
@@ -19,13 +21,13 @@ def evaluate(workdir: str | os.PathLike, spec: str) -> dict[str, float]:
 
     Args:
       workdir: the run folder.
-      spec: data with labels, such as "folder:DIR".
+      spec: data with labels, such as "folder:DIR"; text is read as the run's settings tell.
 
     Returns: loss and metrics, as `result.json` has them.
     Raises: InputError for data that cannot be used, or has classes that the model does not know.
     """
     kept = model_folder.load_model(workdir)
-    source = data.load(spec, label_names=kept.task.label_names)
+    source = setup.load_data(kept.config, spec, label_names=kept.task.label_names)
     unknown = source.label_names[len(kept.task.label_names) :]
     if unknown:
         raise errors.InputError(
@@ -35,12 +37,27 @@ def evaluate(workdir: str | os.PathLike, spec: str) -> dict[str, float]:
     report = data.check(source)
     problems = tuple(finding for finding in report.problems if finding.kind not in ONLY_FOR_TRAINING)
     dataclasses.replace(report, problems=problems).raise_if_bad()
-    return score(kept.model, setup.make_batches(kept.config, kept.backbone)(source))
+    batches = setup.make_batches(kept.config, kept.backbone, kept.task)(source)
+    return score(kept.model, batches, task=kept.task)
 
 
-def score(model, batches) -> dict[str, float]:
-    """Loss and metrics over one epoch of batches."""
-    return {name: float(value) for name, value in model.evaluate(batches, verbose=0, return_dict=True).items()}
+def score(
+    model, batches, *, task: tasks.Task | None = None, predicted: Sequence[dict[str, Any]] | None = None
+) -> dict[str, float]:
+    """Loss and metrics over one epoch of batches; of text, with the scores over all of it together.
+
+    Args:
+      model: compiled.
+      batches: in the order of their source.
+      task: of the model.
+      predicted: what the task decodes, where that is known.
+    """
+    metrics = {name: float(value) for name, value in model.evaluate(batches, verbose=0, return_dict=True).items()}
+    if task is None or task.tokenize is None:
+        return metrics
+    if predicted is None:
+        predicted = _decoded(model, task, batches, batches.source)
+    return {**task.corpus_scores(predicted, task.references(batches.source)), **metrics}
 
 
 def predict(workdir: str | os.PathLike, places: Sequence[str | os.PathLike]) -> Iterator[dict[str, Any]]:
@@ -48,26 +65,72 @@ def predict(workdir: str | os.PathLike, places: Sequence[str | os.PathLike]) -> 
 
     Args:
       workdir: the run folder.
-      places: image files, and folders of them.
+      places: image files, and folders of them. Of text, files with an example in each line (pairs with a tab between,
+        words of a sentence with spaces), or data as of `evaluate`, such as "squad:FILE", whose labels are not used.
 
-    Yields: for each file its "file", and what the task decodes, such as "label" and "probabilities".
-    Raises: InputError with every file that cannot be used, before the first prediction.
+    Yields: for each file or line its place as "file", and what the task decodes, such as "label" and "probabilities".
+    Raises: InputError with every example that cannot be used, before the first prediction.
     """
     kept = model_folder.load_model(workdir)
-    source = data.image_files(places)
+    source = _to_predict(kept, [os.fspath(place) for place in places])
     data.check(source).raise_if_bad()
-    yield from predictions(kept.model, kept.task, setup.make_batches(kept.config, kept.backbone)(source), source)
+    batches = setup.make_batches(kept.config, kept.backbone, kept.task)(source)
+    yield from predictions(kept.model, kept.task, batches, source)
+
+
+def _to_predict(kept: model_folder.KeptModel, places: Sequence[str]) -> data.Source:
+    if kept.task.tokenize is None:
+        return data.image_files(places)
+    specs = [place for place in places if place.partition(":")[0] in data.TEXT_SOURCES]
+    if specs:
+        if len(places) > 1:
+            raise errors.InputError(
+                f"Got {specs[0]!r} beside others. Expected it alone, or files of lines. Predict one."
+            )
+        return data.unlabelled(setup.load_data(kept.config, specs[0], label_names=kept.task.label_names))
+    pair = len(kept.config.data.text_columns) == 2
+    words = kept.config.data.task == "token_classification"
+    return data.raw_lines(places, encoding=kept.config.data.encoding, pair=pair, words=words)
 
 
 def predictions(model, task, batches, source) -> Iterator[dict[str, Any]]:
     """What the task decodes for each example of a source, with its key as "file"."""
-    logits = model.predict(batches, verbose=0)
-    for key, decoded in zip(source.keys, task.decode(logits), strict=True):
+    for key, decoded in zip(source.keys, _decoded(model, task, batches, source), strict=True):
         yield {"file": key, **decoded}
 
 
-def write_eval_predictions(file: pathlib.Path, run: setup.Setup, batches, source: data.Source) -> None:
-    """Writes a line of JSON for each example: file, truth and prediction; `experiments.compare` pairs runs by it."""
+def _decoded(model, task, batches, source) -> list[dict[str, Any]]:
+    if task.tokenize is None:
+        return task.decode(model.predict(batches, verbose=0))
+    logits = text.predict(model, batches, per_token=task.per_token)
+    return task.decode(logits, table=batches.table, source=source)
+
+
+def write_eval_predictions(file: pathlib.Path, run: setup.Setup, batches, source: data.Source) -> list[dict[str, Any]]:
+    """Writes a line of JSON for each example: file, truth and prediction; `experiments.compare` pairs runs by it.
+
+    Returns: the predictions.
+    """
+    predicted = list(predictions(run.model, run.task, batches, source))
     with open(file, "w", encoding="utf-8") as stream:
-        for label, row in zip(source.labels, predictions(run.model, run.task, batches, source), strict=True):
-            stream.write(json.dumps({**row, "truth": source.label_names[label]}, ensure_ascii=False) + "\n")
+        for truth, row in zip(run.task.references(source), predicted, strict=True):
+            stream.write(json.dumps({**row, "truth": truth}, ensure_ascii=False) + "\n")
+    return predicted
+
+
+def without_leaked(run: setup.Setup, batches: Callable[..., Any], sources: setup.Sources) -> dict[str, Any]:
+    """Scores again, less the examples that training or choosing has seen too, where that was allowed."""
+    scores = {}
+    parts = (("evaluation", sources.evaluation, "metrics"), ("test", sources.test, "test_metrics"))
+    for role, source, name in parts:
+        leaked = sources.report.leaked.get(role, ())
+        if source is not None and 0 < len(leaked) < source.num_examples:
+            rest = data.without(source, leaked)
+            scores[f"{name}_without_leaked"] = score(run.model, batches(rest), task=run.task) | {"leaked": len(leaked)}
+    return scores
+
+
+def majority_share(source: data.Source) -> float | None:
+    """The part of the most frequent class among the examples; None where they have no classes."""
+    labels = source.labels[source.labels >= 0]
+    return float(np.bincount(labels).max() / source.num_examples) if len(labels) else None

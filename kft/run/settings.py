@@ -5,7 +5,6 @@ import dataclasses
 from kft.run.setting import setting
 
 IMAGES = "Images are trained as they are for now."
-TEXT = "Only images can be trained for now."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +49,10 @@ class DataSettings:
 
     task: str = setting("image_classification", "What is learned.", choices="kft.tasks:TASKS")
     train_data: str = setting(
-        "", "Examples to train on: folder:DIR with one folder a class, arrays:FILE.npz, digits:.", unit="data"
+        "",
+        "Examples to train on: folder:DIR with one folder a class, arrays:FILE.npz, digits:; text from csv:, tsv:, "
+        "jsonl:, parquet:, lines:, conll: or squad:FILE.",
+        unit="data",
     )
     eval_data: str = setting(
         "", "Examples that choose the model to keep. Empty: a fixed part of train_data is held out.", unit="data"
@@ -99,26 +101,28 @@ class DataSettings:
         choices=("error", "skip"),
     )
     allow_leakage: bool = setting(False, "Train although the same example is in two of train, eval and test data.")
-    text_columns: tuple[str, ...] = setting(
-        (), "The column with the text, or two for a pair.", available=False, instead=TEXT
+    text_columns: tuple[str, ...] = setting((), "The column with the text, or two for a pair. Empty: text.")
+    label_column: str = setting("", "The column with the label. Empty: label.")
+    multi_label: bool = setting(
+        False, "Any number of labels for each text: a list of names in jsonl and parquet, else commas between them."
     )
-    label_column: str = setting("", "The column with the label.", available=False, instead=TEXT)
-    encoding: str = setting("utf-8", "How text files are encoded, such as latin-1.", available=False, instead=TEXT)
+    line_format: str = setting(
+        "{label} {text}",
+        "How a line of lines:FILE is made of columns, such as '{label}:{fine} {text}'; each but the last ends where "
+        "what follows it first comes.",
+    )
+    encoding: str = setting("utf-8", "How text files are encoded, such as latin-1.")
     sequence_length: int = setting(
         0,
         "The most tokens of one example. 0: what the backbone allows.",
         unit="tokens",
         limits="[0, inf)",
-        available=False,
-        instead=TEXT,
     )
     tokens_per_batch: int = setting(
         0,
-        "Batches of about so many tokens instead of global_batch_size examples. 0: off.",
+        "Train on batches of at most so many tokens, padding included, instead of global_batch_size examples. 0: off.",
         unit="tokens",
         limits="[0, inf)",
-        available=False,
-        instead=TEXT,
     )
 
 

@@ -1,6 +1,7 @@
 """Everything of a run that is decided before its first step."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +11,8 @@ import tensorflow as tf
 
 from kft import data, distribute, errors, models, optimizers, paths, schedules, tasks, trainable, training
 from kft.duration import Duration
-from kft.run import parse_options
-from kft.run.config import RunConfig
+from kft.run import parse_options, text
+from kft.run.config import RunConfig, flat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,18 +86,34 @@ def load_sources(config: RunConfig) -> Sources:
 
 def _load_and_check(config: RunConfig) -> tuple[dict[str, data.Source | None], data.Report]:
     settings = config.data
-    train = data.load(settings.train_data)
+    train = load_data(config, settings.train_data)
     given = {"train": train}
     for role, spec in (("evaluation", settings.eval_data), ("test", settings.test_data)):
-        given[role] = data.load(spec, label_names=train.label_names) if spec else None
+        given[role] = load_data(config, spec, label_names=train.label_names) if spec else None
     report = data.check(**given, allow_leakage=settings.allow_leakage, on_bad_example=settings.on_bad_example)
     return given, report
 
 
-def make_batches(config: RunConfig, backbone: models.Backbone) -> Callable[..., tf.data.Dataset]:
+def load_data(config: RunConfig, spec: str, *, label_names: tuple[str, ...] | None = None) -> data.Source:
+    """Data of a run; files of text are read as its settings tell."""
+    return data.load(spec, label_names=label_names, text_format=text.text_format(config))
+
+
+def make_batches(
+    config: RunConfig, backbone: models.Backbone, task: tasks.Task, *, num_replicas: int = 1
+) -> Callable[..., tf.data.Dataset]:
     """The function from a source to its batches, augmented and shuffled only for training."""
 
     def batches(source: data.Source, *, train: bool = False) -> tf.data.Dataset:
+        if task.tokenize is not None:
+            table = text.tokenize(config, task, backbone, source)
+            how = {"train": train, "xla": uses_xla(config), "num_replicas": num_replicas}
+            return text.make_batches(config, backbone, table, source, **how)
+        if source.records is not None or (backbone.image_size is None and backbone.tokenizer is not None):
+            raise errors.InputError(
+                f"Got {source.name!r} and backbone {backbone.name!r} for the task {task.name!r}. Expected images. "
+                "Correct them, or the task."
+            )
         augmentation = ",".join(config.data.augmentation) if train else ""
         encode = data.image_encoder(
             image_size=backbone.image_size,
@@ -116,21 +133,34 @@ def make_batches(config: RunConfig, backbone: models.Backbone) -> Callable[..., 
 
 
 def make_task(config: RunConfig, label_names: tuple[str, ...]) -> tasks.Task:
-    """The task of a run."""
+    """The task of a run, with those settings that it takes."""
+    settings = flat(config)
     return tasks.make_task(
         config.data.task,
         label_names=label_names,
-        head_dropout=config.models.head_dropout,
-        head_hidden_units=config.models.head_hidden_units,
-        head_activation=config.models.head_activation,
-        label_smoothing=config.optimizers.label_smoothing,
+        **{option: settings[option] for option in tasks.OPTIONS[config.data.task] if option in settings},
     )
 
 
-def make_backbone(config: RunConfig, *, weights: str | None = None) -> models.Backbone:
-    """The backbone of a run; `weights` instead of the config's, such as "none" where others are loaded later."""
+def uses_xla(config: RunConfig) -> bool:
+    """Whether steps are compiled with XLA."""
+    return {"on": True, "off": False, "auto": bool(tf.config.list_physical_devices("GPU"))}[config.execution.xla]
+
+
+def make_backbone(
+    config: RunConfig, *, weights: str | None = None, kept: str | os.PathLike | None = None
+) -> models.Backbone:
+    """The backbone of a run; `weights` instead of the config's, such as "none" where others are loaded later.
+
+    Args:
+      config, weights: see above.
+      kept: a folder that `Backbone.save` may have written into; then it is made of that.
+    """
+    name = config.models.backbone
+    if kept is not None and name.startswith("hf:"):
+        name = f"hf:{os.fspath(kept)}"
     return models.make_backbone(
-        config.models.backbone,
+        name,
         image_size=config.data.image_size or None,
         weights=config.models.backbone_weights if weights is None else weights,
         pooling=config.models.pooling,
@@ -161,7 +191,8 @@ def make_setup(config: RunConfig, train: data.Source) -> Setup:
         backbone = make_backbone(config)
         model = build_model(config, backbone, task)
         _reinitialize(model, backbone, config.models.reinitialize_top_blocks)
-    batches = make_batches(config, backbone)(train, train=True)
+    replicas = strategy.num_replicas_in_sync
+    batches = make_batches(config, backbone, task, num_replicas=replicas)(train, train=True)
     lengths = training.update_lengths(batches, config.optimizers.accumulate_steps)
     epochs = _epochs(config.run.length, lengths)
     phases = trainable.make_trainable_schedule(config.schedules.trainable, model.blocks)
@@ -176,8 +207,7 @@ def make_setup(config: RunConfig, train: data.Source) -> Setup:
             scales=_scales(config, model, phases),
             options=_optimizer_options(config),
         )
-        xla = {"on": True, "off": False, "auto": bool(tf.config.list_physical_devices("GPU"))}[config.execution.xla]
-        model.compile(optimizer, loss=task.loss, metrics=task.metrics(), jit_compile=xla)
+        model.compile(optimizer, loss=task.loss, metrics=task.metrics(), jit_compile=uses_xla(config))
     return Setup(strategy, task, backbone, model, batches, phases, epochs, learning_rate, lengths)
 
 
@@ -209,6 +239,8 @@ def monitor_of(config: RunConfig, task: tasks.Task) -> tuple[str, str]:
     monitor = config.run.monitor or task.monitor
     logs = ["loss", *(metric.name for metric in task.metrics())]
     logs += [f"val_{name}" for name in logs]
+    if task.tokenize is not None:
+        logs += [f"val_{name}" for name in task.score_names]
     if monitor not in logs:
         raise errors.unknown_name("monitor", monitor, logs)
     if monitor == task.monitor:

@@ -100,13 +100,14 @@ def _check_text(leaf: Leaf, text: str) -> None:
 
 
 def _check_data(leaf: Leaf, text: str) -> None:
-    from kft.data import SOURCES
+    from kft.data import SOURCES, TEXT_SOURCES
 
+    kinds = {**SOURCES, **TEXT_SOURCES}
     kind, colon, _ = text.partition(":")
     if not colon:
         raise errors.InputError(f"Got {text!r}. Expected {leaf.expected}. For a folder of images, use 'folder:{text}'.")
-    if kind not in SOURCES:
-        raise errors.unknown_name("kind of data", kind, SOURCES)
+    if kind not in kinds:
+        raise errors.unknown_name("kind of data", kind, kinds)
 
 
 def _option_value(text: str) -> bool | int | float | str:

@@ -87,6 +87,11 @@ class FineTuneModel(keras.Model):
         """How often XLA compiled a train, test or predict function so far, where shapes are static."""
         return sum(function.experimental_get_tracing_count() for function in self._jitted)
 
+    @property
+    def num_planned_compilations(self) -> int:
+        """How often at most: once for each function that was made to train, test or predict."""
+        return len(self._jitted)
+
     # Forward.
 
     def call(self, inputs, training=None, mask=None):

@@ -1,0 +1,195 @@
+"""What of a run is special for text: how files are read, tokens, batches by length, and predictions in order."""
+
+import re
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kft import data, errors, models, tasks, training
+from kft.data import batch_plan, token_table
+from kft.run.config import RunConfig
+
+MUCH_TRUNCATED = 0.05
+
+
+def text_format(config: RunConfig) -> data.TextFormat:
+    """How the files of a run are read."""
+    settings = config.data
+    labels = "sets" if settings.multi_label else getattr(tasks, "LABEL_KINDS", {}).get(settings.task, "classes")
+    return data.TextFormat(
+        text_columns=settings.text_columns,
+        label_column=settings.label_column,
+        encoding=settings.encoding,
+        line_format=settings.line_format,
+        labels=labels,
+    )
+
+
+def tokenize(
+    config: RunConfig, task: tasks.Task, backbone: models.Backbone, source: data.Source
+) -> token_table.TokenTable:
+    """The tokens of a source, checked against what the model takes.
+
+    Raises: InputError for data that is no text, a model without a tokenizer, and tokens that the model cannot take.
+    """
+    tokenizer = backbone.tokenizer
+    if source.records is None:
+        raise errors.InputError(
+            f"Got {source.name!r} for the task {task.name!r}. Expected text: one of {sorted(data.TEXT_SOURCES)}. "
+            "Correct train_data, or the task."
+        )
+    if tokenizer is None:
+        raise errors.InputError(
+            f"Got backbone {backbone.name!r} for the task {task.name!r}. Expected one of text. Use --backbone=hf:DIR."
+        )
+    max_length = config.data.sequence_length or tokenizer.max_length
+    if max_length > tokenizer.max_length:
+        raise errors.InputError(
+            f"Got sequence_length={max_length}. Expected at most {tokenizer.max_length}, the positions of "
+            f"{backbone.name!r}. Lower it, or leave it out."
+        )
+    table = task.tokenize(source, tokenizer, max_length=max_length)
+    size = vocabulary_size(backbone)
+    found = token_table.check_tokens(table, source, vocabulary_size=size, max_length=tokenizer.max_length)
+    token_table.raise_if_bad(found)
+    return table
+
+
+def vocabulary_size(backbone: models.Backbone) -> int:
+    """The rows of the model's table of token embeddings; of the tokenizer where the model has no such table."""
+    sizes = [
+        weight.shape[0]
+        for weight in backbone.model.weights
+        if re.search(r"token_embedding/embeddings|embeddings?/token_embedding", weight.path) and len(weight.shape) == 2
+    ]
+    return int(sizes[0]) if sizes else backbone.tokenizer.vocabulary_size
+
+
+def make_batches(
+    config: RunConfig,
+    backbone: models.Backbone,
+    table: token_table.TokenTable,
+    source: data.Source,
+    *,
+    train: bool = False,
+    xla: bool = False,
+    num_replicas: int = 1,
+) -> tf.data.Dataset:
+    """Batches by length, of few lengths with XLA; by the number of tokens only in training."""
+    return data.token_batches(
+        table,
+        pad_id=backbone.tokenizer.pad_id,
+        global_batch_size=config.run.global_batch_size,
+        seed=config.run.seed,
+        shuffle=train,
+        static_lengths=batch_plan.static_lengths(table.lengths) if xla and table.num_rows else (),
+        tokens_per_batch=config.data.tokens_per_batch if train else 0,
+        multiple_of=num_replicas,
+        inputs=[name for name in data.TOKEN_INPUTS if name in backbone.model.input],
+        source=source,
+    )
+
+
+def predict(model: training.FineTuneModel, batches: tf.data.Dataset, *, per_token: bool) -> np.ndarray:
+    """Logits in the order of the table: (rows, ...), or with per_token (total tokens, ...) without padding.
+
+    Args:
+      model: in which nothing is changed.
+      batches: of `kft.data.token_batches`, not shuffled.
+      per_token: whether the model gives logits for each token.
+    """
+    forward = tf.function(
+        lambda x: model(x, training=False),
+        input_signature=[batches.element_spec[0]],
+        autograph=False,
+        jit_compile=bool(model.jit_compile),
+    )
+    row_lengths, plan = batches.table.lengths, batches.plan.epoch(0)
+    ordered: list[Any] = [None] * batches.table.num_rows
+    one_epoch = batches.from_epoch(0).take(batches.steps_per_epoch)
+    for (x, *_), rows, weights in zip(one_epoch, plan.indices, plan.weights):
+        logits = forward(x).numpy()
+        for place in np.flatnonzero(weights):
+            row = rows[place]
+            ordered[row] = logits[place, : row_lengths[row]] if per_token else logits[place]
+    return np.concatenate(ordered) if per_token else np.stack(ordered)
+
+
+def lengths(role: str, batches: tf.data.Dataset) -> dict[str, Any]:
+    """A row of the report: how long the texts of a source are, and how much of the batches is padding."""
+    table, plan = batches.table, batches.plan
+    shapes = sorted(plan.shapes())
+    return {
+        "data": role,
+        "rows": table.num_rows,
+        "tokens, median": int(np.median(table.lengths)),
+        "95 percent": int(np.quantile(table.lengths, 0.95)),
+        "longest": int(table.lengths.max()),
+        "truncated": table.num_truncated,
+        "padding": round(plan.padding(), 4),
+        "batch lengths": ", ".join(str(length) for length in plan.static_lengths) or "any",
+        "shapes": len(shapes) if plan.static_lengths else None,
+    }
+
+
+def truncation_warnings(role: str, batches: tf.data.Dataset) -> list[str]:
+    """A warning where more than 5 percent of the texts lose tokens."""
+    table = batches.table
+    num_records = len(np.unique(table.record))
+    if table.num_truncated <= MUCH_TRUNCATED * num_records:
+        return []
+    share = table.num_truncated / num_records
+    return [
+        f"{role}: Got {table.num_truncated} texts ({share:.1%}) that lose tokens at the end, as they have more than "
+        f"{table.lengths.max()}. Expected at most 5 percent. Raise --sequence_length, or shorten them."
+    ]
+
+
+def callbacks(
+    config: RunConfig, task: tasks.Task, monitor: str, evaluation: tf.data.Dataset, source: data.Source
+) -> list[keras.callbacks.Callback]:
+    """What a run on text is watched by; the scores over the whole data only where they are needed in each epoch."""
+    if task.tokenize is None:
+        return []
+    scored = task.per_token or monitor in [f"val_{name}" for name in task.score_names]
+    return [*([CorpusScores(task, evaluation, source)] if scored else []), FewCompilations()]
+
+
+class CorpusScores(keras.callbacks.Callback):
+    """Puts the scores over the whole evaluation data into the logs of each epoch, as val_NAME.
+
+    Args:
+      task: whose scores they are.
+      batches: of the evaluation data.
+      source: of the same.
+    """
+
+    def __init__(self, task: tasks.Task, batches: tf.data.Dataset, source: data.Source):
+        super().__init__()
+        self.task, self.batches, self.source = task, batches, source
+        self._references = task.references(source)
+
+    def on_epoch_end(self, epoch, logs=None):
+        logits = predict(self.model, self.batches, per_token=self.task.per_token)
+        predictions = self.task.decode(logits, table=self.batches.table, source=self.source)
+        for name, score in self.task.corpus_scores(predictions, self._references).items():
+            logs.setdefault(f"val_{name}", score)
+
+
+class FewCompilations(keras.callbacks.Callback):
+    """Ends a run at the end of an epoch whose functions were traced more often than planned: once each."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        check_compilations(self.model)
+
+
+def check_compilations(model: training.FineTuneModel) -> None:
+    """Raises RuntimeError if a function was compiled for more than its one open shape."""
+    planned, traced = model.num_planned_compilations, model.num_compilations
+    if traced > planned:
+        raise RuntimeError(
+            f"Got {traced} traces for XLA. Expected {planned}, one for each function, whose shapes stay open. "
+            "Give batches of one rank and type."
+        )
