@@ -87,10 +87,7 @@ class FineTuneModel(keras.Model):
         """How often XLA compiled a train, test or predict function so far, where shapes are static."""
         return sum(function.experimental_get_tracing_count() for function in self._jitted)
 
-    @property
-    def num_planned_compilations(self) -> int:
-        """How often at most: once for each function that was made to train, test or predict."""
-        return len(self._jitted)
+    num_planned_compilations = property(lambda self: len(self._jitted), doc="One for each such function.")
 
     # Forward.
 

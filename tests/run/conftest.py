@@ -61,9 +61,9 @@ def watched_run(config: RunConfig, workdir: pathlib.Path) -> Finished:
     def watched_fine_tune(*args, callbacks, **kwargs):
         return fine_tune(*args, callbacks=[watch, *callbacks], **kwargs)
 
-    def watched_score(model, batches):
+    def watched_score(model, batches, **given):
         scored.append(batches)
-        return score(model, batches)
+        return score(model, batches, **given)
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(training, "fine_tune", watched_fine_tune)
