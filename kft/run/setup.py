@@ -156,12 +156,12 @@ def make_backbone(
       config, weights: see above.
       kept: a folder that `Backbone.save` may have written into; then it is made of that.
     """
-    name = config.models.backbone
-    if kept is not None and name.startswith("hf:"):
-        name = f"hf:{os.fspath(kept)}"
+    image_size = config.data.image_size or None
+    if kept is not None:
+        return models.kept_backbone(config.models.backbone, kept, image_size=image_size, pooling=config.models.pooling)
     return models.make_backbone(
-        name,
-        image_size=config.data.image_size or None,
+        config.models.backbone,
+        image_size=image_size,
         weights=config.models.backbone_weights if weights is None else weights,
         pooling=config.models.pooling,
     )

@@ -44,6 +44,8 @@ def tokenize(
         raise errors.InputError(
             f"Got backbone {backbone.name!r} for the task {task.name!r}. Expected one of text. Use --backbone=hf:DIR."
         )
+    if getattr(tokenizer, "needs_texts", False):  # of the user's own words; the first data is that to train on
+        tokenizer.adapt([text for record in source.records for text in record["texts"]])
     max_length = config.data.sequence_length or tokenizer.max_length
     if max_length > tokenizer.max_length:
         raise errors.InputError(
