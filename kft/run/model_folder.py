@@ -5,7 +5,7 @@ import json
 import pathlib
 
 from kft import errors, models, tasks, training
-from kft.run import config_text, names, setup
+from kft.run import config_text, names, setup, task_settings
 from kft.run.config import RunConfig
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
@@ -25,11 +25,11 @@ def save_model(
     folder: pathlib.Path,
     model: training.FineTuneModel,
     config: RunConfig,
-    label_names,
+    task: tasks.Task,
     *,
     backbone: models.Backbone | None = None,
 ) -> None:
-    """Writes weights, class names and config, the description last: a folder that has it is complete.
+    """Writes weights, what the data decided, and config, the description last: a folder that has it is complete.
 
     Of text, also what its backbone takes to be made again, with the files of its tokenizer.
     """
@@ -38,7 +38,9 @@ def save_model(
         backbone.save(folder)
     sha256 = training.save_weights(model, folder / WEIGHTS)
     description = {
-        "label_names": list(label_names),
+        "label_names": list(task.label_names),
+        "class_weights": list(getattr(task.loss, "class_weights", ())),
+        "calibration": task.calibration,
         "weights_sha256": sha256,
         "config": json.loads(config_text.to_json(config)),
     }
@@ -66,11 +68,14 @@ def load_model(workdir: str | pathlib.Path) -> KeptModel:
         label_names = tuple(description["label_names"])
         config = config_text.from_json(json.dumps(description["config"]))
         sha256 = description["weights_sha256"]
+        decided = {name: description.get(name) for name in ("class_weights", "calibration")}
     except (ValueError, KeyError, TypeError) as error:
         raise errors.InputError(f"Got {str(file)!r}, which cannot be read: {error}. Use an intact copy.") from error
     if not (folder / WEIGHTS).is_file():
         raise errors.InputError(f"Got {str(folder)!r} without {WEIGHTS}. Expected it there. Use an intact copy.")
-    task = setup.make_task(config, label_names)
+    if not decided["class_weights"]:
+        del decided["class_weights"]
+    task = task_settings.make_task(config, label_names, **decided)
     backbone = setup.make_backbone(config, weights="none", kept=folder)
     model = setup.build_model(config, backbone, task)
     training.load_weights(model, folder / WEIGHTS, sha256=sha256)

@@ -1,5 +1,6 @@
 """One run, from a config to a result."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -67,14 +68,16 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
         cache_views=config.schedules.cache_views,
         cache_folder=workdir / "cache",
     )
-    predicted = scoring.write_eval_predictions(workdir / "eval_predictions.jsonl", run, evaluation, sources.evaluation)
+    task, predicted = scoring.predict_evaluation(workdir, run, evaluation, sources.evaluation)
+    run = dataclasses.replace(run, task=task)
     result = {
         "metrics": scoring.score(run.model, evaluation, task=run.task, predicted=predicted),
         "test_metrics": scoring.score(run.model, batches(sources.test), task=run.task) if sources.test else None,
     }
     result |= scoring.without_leaked(run, batches, sources)
-    model_folder.save_model(workdir / "model", run.model, config, run.task.label_names, backbone=run.backbone)
+    model_folder.save_model(workdir / "model", run.model, config, run.task, backbone=run.backbone)
     result |= _measured(config, run, keep, stopwatch)
+    result["calibration"] = run.task.calibration
     result["majority_share"] = scoring.majority_share(sources.evaluation)
     result["wall_seconds"] = time.perf_counter() - started
     stored = {"frozen_part": run.model.history.cache}

@@ -100,22 +100,45 @@ def predictions(model, task, batches, source) -> Iterator[dict[str, Any]]:
 
 
 def _decoded(model, task, batches, source) -> list[dict[str, Any]]:
-    if task.tokenize is None:
-        return task.decode(model.predict(batches, verbose=0))
-    logits = text.predict(model, batches, per_token=task.per_token)
-    return task.decode(logits, table=batches.table, source=source)
+    return _decoder(model, batches, source)(task)
 
 
-def write_eval_predictions(file: pathlib.Path, run: setup.Setup, batches, source: data.Source) -> list[dict[str, Any]]:
-    """Writes a line of JSON for each example: file, truth and prediction; `experiments.compare` pairs runs by it.
+def _decoder(model, batches, source) -> Callable[[tasks.Task], list[dict[str, Any]]]:
+    """What a task decodes, of logits that are computed once."""
+    logits = {}
 
-    Returns: the predictions.
+    def decode(task):
+        if task.tokenize is None:
+            return task.decode(model.predict(batches, verbose=0))
+        if not logits:
+            logits["all"] = text.predict(model, batches, per_token=task.per_token)
+        return task.decode(logits["all"], table=batches.table, source=source)
+
+    return decode
+
+
+def predict_evaluation(
+    folder: pathlib.Path, run: setup.Setup, batches, source: data.Source
+) -> tuple[tasks.Task, list[dict[str, Any]]]:
+    """Predicts the evaluation data, and lets it choose what the task can choose by it, such as thresholds.
+
+    Writes eval_predictions.jsonl, a line for each example with file, truth and prediction, by which
+    `experiments.compare` pairs runs; and eval_predictions.json, where the task has a form that others' scripts read.
+
+    Returns: the task as it decodes from now on, and the predictions.
     """
-    predicted = list(predictions(run.model, run.task, batches, source))
-    with open(file, "w", encoding="utf-8") as stream:
-        for truth, row in zip(run.task.references(source), predicted, strict=True):
-            stream.write(json.dumps({**row, "truth": truth}, ensure_ascii=False) + "\n")
-    return predicted
+    task, decode, references = run.task, _decoder(run.model, batches, source), run.task.references(source)
+    predicted = decode(task)
+    if task.calibrate is not None:
+        task = task.calibrated(task.calibrate(predicted, references))
+        predicted = decode(task)
+    with open(folder / "eval_predictions.jsonl", "w", encoding="utf-8") as stream:
+        for key, truth, row in zip(source.keys, references, predicted, strict=True):
+            stream.write(json.dumps({"file": key, **row, "truth": truth}, ensure_ascii=False) + "\n")
+    if task.official is not None:
+        official = json.dumps(task.official(predicted), ensure_ascii=False)
+        (folder / "eval_predictions.json").write_text(official + "\n", encoding="utf-8")
+    return task, predicted
 
 
 def without_leaked(run: setup.Setup, batches: Callable[..., Any], sources: setup.Sources) -> dict[str, Any]:

@@ -106,6 +106,20 @@ class DataSettings:
     multi_label: bool = setting(
         False, "Any number of labels for each text: a list of names in jsonl and parquet, else commas between them."
     )
+    class_weights: str = setting(
+        "",
+        "How much the examples of each class count in the loss: balanced, for as much as those of any other; numbers "
+        "in the order of the classes; or NAME=number, 1 for those left out. Empty: 1 each.",
+    )
+    window_overlap: int = setting(
+        0,
+        "Tokens that neighbouring windows over a long sentence or context share. 0: 32, or 128 for questions.",
+        unit="tokens",
+        limits="[0, inf)",
+    )
+    max_answer_length: int = setting(
+        30, "The most tokens of an answer to a question.", unit="tokens", limits="[1, inf)"
+    )
     line_format: str = setting(
         "{label} {text}",
         "How a line of lines:FILE is made of columns, such as '{label}:{fine} {text}'; each but the last ends where "
@@ -201,6 +215,11 @@ class OptimizerSettings:
     l1: float = setting(0.0, "Penalty on the weights' absolute values. 0: off.", limits="[0, inf)")
     l2: float = setting(0.0, "Penalty on the weights' squares. 0: off.", limits="[0, inf)")
     label_smoothing: float = setting(0.0, "The part of each label that is spread over all classes.", limits="[0, 1)")
+    focal_gamma: float = setting(
+        0.0,
+        "The loss of an example with probability p times (1 - p) to this power: focal loss. 0: off.",
+        limits="[0, inf)",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

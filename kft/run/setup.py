@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from kft import data, distribute, errors, models, optimizers, paths, schedules, tasks, trainable, training
 from kft.duration import Duration
-from kft.run import parse_options, text
-from kft.run.config import RunConfig, flat
+from kft.run import parse_options, task_settings, text
+from kft.run.config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,16 +132,6 @@ def make_batches(
     return batches
 
 
-def make_task(config: RunConfig, label_names: tuple[str, ...]) -> tasks.Task:
-    """The task of a run, with those settings that it takes."""
-    settings = flat(config)
-    return tasks.make_task(
-        config.data.task,
-        label_names=label_names,
-        **{option: settings[option] for option in tasks.OPTIONS[config.data.task] if option in settings},
-    )
-
-
 def uses_xla(config: RunConfig) -> bool:
     """Whether steps are compiled with XLA."""
     return {"on": True, "off": False, "auto": bool(tf.config.list_physical_devices("GPU"))}[config.execution.xla]
@@ -187,7 +177,8 @@ def make_setup(config: RunConfig, train: data.Source) -> Setup:
     strategy = distribute.make_strategy(config.execution.strategy)
     _check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
-        task = make_task(config, train.label_names)
+        weights = task_settings.class_weights_of(config, train)
+        task = task_settings.make_task(config, train.label_names, class_weights=weights)
         backbone = make_backbone(config)
         model = build_model(config, backbone, task)
         _reinitialize(model, backbone, config.models.reinitialize_top_blocks)

@@ -103,22 +103,15 @@ def as_class_weights(
 
 
 def balanced_class_weights(num_examples_per_class: Mapping[str, int]) -> tuple[float, ...]:
-    """Weights by which all classes count the same: examples / (classes * examples of the class).
-
-    Raises: InputError for a class without examples.
+    """Weights by which all classes count the same: examples / (classes * examples of the class); 1 without examples.
 
     Example:
       >>> balanced_class_weights({"no": 30, "yes": 10})
       (0.6666666666666666, 2.0)
     """
-    empty = [name for name, count in num_examples_per_class.items() if not count]
-    if empty:
-        raise errors.InputError(
-            f"Got class_weights='balanced' without examples of {', '.join(map(repr, empty))}. Expected some of each "
-            "class. Give the weights as numbers."
-        )
-    total = sum(num_examples_per_class.values()) / len(num_examples_per_class)
-    return tuple(total / count for count in num_examples_per_class.values())
+    counts = num_examples_per_class.values()
+    share = sum(counts) / max(1, sum(count > 0 for count in counts))
+    return tuple(share / count if count else 1.0 for count in counts)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -105,7 +105,9 @@ def _best_threshold(probabilities: np.ndarray, given: np.ndarray) -> float:
 
 def _calibrated(task: Task, calibration: Mapping[str, Mapping[str, float]]) -> Task:
     thresholds = dict(calibration["thresholds"])
-    return dataclasses.replace(task, decode=functools.partial(_decode, task.label_names, thresholds))
+    return dataclasses.replace(
+        task, decode=functools.partial(_decode, task.label_names, thresholds), calibration=dict(calibration)
+    )
 
 
 def _tokenize(source: Any, tokenizer: Any, *, max_length: int) -> TokenTable:

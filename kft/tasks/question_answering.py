@@ -71,6 +71,7 @@ def question_answering(
         tokenize=functools.partial(question_rows.tokenize, window_overlap=window_overlap),
         per_token=True,
         calibrate=_calibrate,
+        official=official_predictions,
     )
     return dataclasses.replace(task, calibrated=functools.partial(_calibrated, task, max_answer_length))
 
@@ -144,4 +145,6 @@ def _calibrate(predictions: Sequence[dict[str, Any]], references: Sequence[Seque
 
 def _calibrated(task: Task, max_answer_length: int, calibration: dict[str, float | None]) -> Task:
     threshold = calibration["no_answer_threshold"]
-    return dataclasses.replace(task, decode=functools.partial(_decode, max_answer_length, threshold))
+    return dataclasses.replace(
+        task, decode=functools.partial(_decode, max_answer_length, threshold), calibration=calibration
+    )

@@ -35,6 +35,8 @@ class Task:
       calibrate: (predictions, references) -> what `calibrated` takes, such as the thresholds with the best scores; of
         data that is neither trained on nor reported. None where nothing can be chosen.
       calibrated: a dict of `calibrate` -> the task that decodes by it.
+      calibration: the dict that it decodes by; None for none.
+      official: predictions -> what the evaluation scripts of others read; None where there are none.
     """
 
     name: str
@@ -52,3 +54,5 @@ class Task:
     per_token: bool = False
     calibrate: Callable[[Sequence[dict[str, Any]], Sequence[Any]], dict[str, Any]] | None = None
     calibrated: Callable[[dict[str, Any]], "Task"] | None = None
+    calibration: dict[str, Any] | None = None
+    official: Callable[[Sequence[dict[str, Any]]], Any] | None = None
