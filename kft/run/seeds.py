@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from kft import errors, inspection
+from kft import errors, inspection, tasks
 from kft.run import folder
 from kft.run import run as one_run
 from kft.run.config import RunConfig
@@ -109,7 +109,24 @@ def _read_correct(file: pathlib.Path) -> dict[tuple[str, str], bool]:
         raise errors.InputError(f"Got no {str(file)!r}. Expected the folder of a finished run. Name another.")
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     top = os.path.commonpath([os.path.dirname(row["file"]) for row in rows])
-    return {(row["truth"], os.path.relpath(row["file"], top)): row["label"] == row["truth"] for row in rows}
+    return {(json.dumps(row["truth"]), os.path.relpath(row["file"], top)): _is_right(row, file) for row in rows}
+
+
+def _is_right(row: dict[str, Any], file: pathlib.Path) -> bool:
+    """One label, all labels, all tags of a sentence, or one of the answers."""
+    truth = row["truth"]
+    if "label" in row:
+        return row["label"] == truth
+    if "labels" in row:
+        return set(row["labels"]) == set(truth)
+    if "tags" in row:
+        return row["tags"] == truth
+    if "answer" in row:
+        return tasks.is_exact_answer(row["answer"], truth)
+    raise errors.InputError(
+        f"Got {str(file)!r}, whose examples are neither right nor wrong. Expected labels, tags or answers. Compare "
+        "runs over several seeds."
+    )
 
 
 def _common(parts: list[dict[Any, Any]], names: tuple[str, str], what: str) -> tuple[list, list]:

@@ -33,6 +33,7 @@ __getattr__ = tables.lazy_attributes(
     {
         "Task": "kft.tasks.task:Task",
         "balanced_class_weights": "kft.tasks.classification:balanced_class_weights",
+        "is_exact_answer": "kft.tasks.answer_scores:is_exact_answer",
         "official_predictions": "kft.tasks.question_answering:official_predictions",
     },
 )

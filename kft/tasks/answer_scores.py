@@ -65,6 +65,11 @@ def best(answer: str, references: Sequence[str]) -> tuple[float, float]:
     return max(f1(answer, one) for one in references), max(exact_match(answer, one) for one in references)
 
 
+def is_exact_answer(answer: str, references: Sequence[str]) -> bool:
+    """Whether an answer is one of the references, normalised; "" where there are none."""
+    return bool(best(answer, references)[1])
+
+
 def best_no_answer_threshold(
     answers: Sequence[str], no_answer_scores: Sequence[float], references: Sequence[Sequence[str]]
 ) -> float | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kft import errors
-from kft.run import compare, from_flat, train_seeds
+from kft.run import compare, from_flat, seeds, train_seeds
 
 T_2 = 4.302652729911275  # Student's 97.5 percent point with 2 degrees of freedom
 
@@ -131,3 +131,24 @@ def test_what_cannot_be_compared_is_refused(tmp_path, folders, metric, words):
     (tmp_path / "bare" / "result.json").write_text('{"metrics": {}}')
     with pytest.raises(errors.InputError, match=words):
         compare(*(tmp_path / name for name in folders), metric=metric)
+
+
+@pytest.mark.parametrize(
+    ("rows", "right"),
+    [
+        ([{"labels": ["b", "a"], "truth": ["a", "b"]}, {"labels": [], "truth": ["a"]}], [True, False]),
+        ([{"tags": ["O", "B-x"], "truth": ["O", "B-x"]}, {"tags": ["O"], "truth": ["B-x"]}], [True, False]),
+        ([{"answer": "The river", "truth": ["river", "x"]}, {"answer": "", "truth": ["x"]}], [True, False]),
+    ],
+)
+def test_what_is_right_in_text(tmp_path, rows, right):
+    file = tmp_path / "eval_predictions.jsonl"
+    file.write_text("".join(json.dumps({"file": f"a.txt, line {i}", **row}) + "\n" for i, row in enumerate(rows)))
+    assert list(seeds._read_correct(file).values()) == right
+
+
+def test_numbers_are_neither_right_nor_wrong(tmp_path):
+    file = tmp_path / "eval_predictions.jsonl"
+    file.write_text(json.dumps({"file": "a.txt, line 1", "value": 1.0, "truth": 1.5}) + "\n")
+    with pytest.raises(errors.InputError, match="several seeds"):
+        seeds._read_correct(file)
