@@ -34,6 +34,7 @@ TEXT_SOURCES = {
 
 _PUBLIC = {
     "Finding": "kft.data.source:Finding",
+    "Progress": "kft.data.progress:Progress",
     "Report": "kft.data.check:Report",
     "Source": "kft.data.source:Source",
     "epoch_order": "kft.data.order:epoch_order",

@@ -28,9 +28,9 @@ class Progress:
         if self._told and error[0] is None:
             print(f"{self.what}: done in {time.monotonic() - self._began:.0f} s", file=sys.stderr, flush=True)
 
-    def update(self, count: int) -> None:
-        """Tells it that so many are done."""
-        if count & 1023 and count != self.total:
+    def update(self, count: int, *, at_once: bool = False) -> None:
+        """Tells it that so many are done; without `at_once` it looks at the clock for each 1024th only."""
+        if count & 1023 and not at_once:
             return
         now = time.monotonic()
         if now >= self._next:

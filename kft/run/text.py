@@ -1,6 +1,7 @@
 """What of a run is special for text: how files are read, tokens, batches by length, and predictions in order."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -52,11 +53,28 @@ def tokenize(
             f"Got sequence_length={max_length}. Expected at most {tokenizer.max_length}, the positions of "
             f"{backbone.name!r}. Lower it, or leave it out."
         )
-    table = task.tokenize(source, tokenizer, max_length=max_length)
+    with data.Progress(f"Tokenising {source.name}", "texts", source.num_examples) as told:
+        table = task.tokenize(source, _Told(tokenizer, told), max_length=max_length)
     size = vocabulary_size(backbone)
     found = token_table.check_tokens(table, source, vocabulary_size=size, max_length=tokenizer.max_length)
     token_table.raise_if_bad(found)
     return table
+
+
+class _Told:
+    """A tokenizer that tells how many texts it has seen."""
+
+    def __init__(self, tokenizer: Any, progress: data.Progress):
+        self._tokenizer, self._progress, self._count = tokenizer, progress, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def encode(self, texts: Sequence[str], **arguments: Any) -> Any:
+        encoded = self._tokenizer.encode(texts, **arguments)
+        self._count += len(texts)
+        self._progress.update(self._count, at_once=True)
+        return encoded
 
 
 def vocabulary_size(backbone: models.Backbone) -> int:
