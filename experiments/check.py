@@ -13,11 +13,12 @@ from absl import flags as absl_flags
 from experiments import flags
 
 SETTINGS = ("train_data", "eval_data", "test_data", "on_bad_example", "allow_leakage")
+TEXT_SETTINGS = ("task", "text_columns", "label_column", "multi_label", "line_format", "encoding")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    return flags.app_run(_run, description=__doc__, names=SETTINGS, define=_define, argv=argv)
+    return flags.app_run(_run, description=__doc__, names=(*SETTINGS, *TEXT_SETTINGS), define=_define, argv=argv)
 
 
 def _define(flag_values):

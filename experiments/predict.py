@@ -1,5 +1,8 @@
 """Predicts with the kept model of a run: files or folders in, one line of JSON for each example out.
 
+A model of texts takes files with a text in each line (pairs with a tab between, the words of a sentence with spaces),
+or data such as squad:FILE, whose labels are not used.
+
 Example:
   python -m experiments.predict --workdir=runs/flowers --input=photos,more/rose.jpg --output=predictions.jsonl
 """
@@ -21,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _define(flag_values):
-    absl_flags.DEFINE_list("input", [], "Files, and folders of files, with a comma between.", flag_values=flag_values)
+    absl_flags.DEFINE_list("input", [], "Files, and folders of images, with a comma between.", flag_values=flag_values)
     absl_flags.DEFINE_string("output", "", "The file to write; empty: standard output.", flag_values=flag_values)
 
 

@@ -16,6 +16,7 @@ from kft.data.source import Finding, Source, fingerprint, without
 
 ON_BAD_EXAMPLE = ("error", "skip")
 MOST_OF_A_KIND = 20
+MOST_UNEQUAL = 10
 _EXAMPLES_AT_ONCE = 64
 
 
@@ -110,6 +111,7 @@ def check(
             prints[role] = np.delete(prints[role], skipped[role], axis=0)
         problems += bad
     problems += _in_numbers(sources)
+    warnings += _unequal_classes(sources["train"])
     leaked = _leaked(sources, prints)
     (warnings if allow_leakage else problems).extend(_leaks(sources, leaked))
     problems, warnings = list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
@@ -195,6 +197,18 @@ def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:
                 yield Finding(
                     "class missing in train", source.name, reason, f"Add {name!r} to train, or remove it here."
                 )
+
+
+def _unequal_classes(train: Source) -> list[Finding]:
+    counts = {name: count for name, count in by_type(train).items() if count > 0 and name != "O"}
+    if len(counts) < 2 or max(counts.values()) <= MOST_UNEQUAL * min(counts.values()):
+        return []
+    most, least = max(counts, key=counts.get), min(counts, key=counts.get)
+    reason = (
+        f"Got {counts[most]} examples of {most!r} and {counts[least]} of {least!r}. Expected classes that differ in "
+    )
+    remedy = "Add examples, weight the classes, or look at each class's score."
+    return [Finding("unequal classes", train.name, f"{reason}size by at most {MOST_UNEQUAL} times.", remedy)]
 
 
 def by_type(source: Source) -> dict[str, int]:

@@ -91,9 +91,18 @@ def summary(
             "XLA": "on" if model.jit_compile else "off",
             "seed": config.run.seed,
         },
-        warnings=[*(str(warning) for warning in sources.report.warnings), *warned],
+        warnings=[*(str(warning) for warning in sources.report.warnings), *warned, *_large_batch(config, sources)],
     )
     return f"{before}\n\n{inspection.table(lengths)}" if is_text else before
+
+
+def _large_batch(config: RunConfig, sources: setup.Sources) -> list[str]:
+    if config.run.global_batch_size <= sources.train.num_examples:
+        return []
+    return [
+        f"Got global_batch_size={config.run.global_batch_size} with {sources.train.num_examples} examples. Expected at "
+        "most as many; the batch is filled with what does not count. Lower it."
+    ]
 
 
 def _tokens(config: RunConfig, run: setup.Setup) -> str:

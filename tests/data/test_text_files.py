@@ -151,6 +151,12 @@ def test_empty_texts_are_warned_of_with_their_count(write):
     assert report.ok and report.counts == {"empty text": 2}
 
 
+def test_classes_of_very_unequal_size_are_warned_of():
+    texts, labels = [str(number) for number in range(23)], ["many"] * 21 + ["few"] * 2
+    assert data.check(data.from_texts(texts, labels)).counts == {"unequal classes": 1}
+    assert data.check(data.from_texts(texts[1:], labels[1:])).counts == {}
+
+
 def test_labels_of_lists():
     numbers = data.from_texts(["a", "b", "c"], [0, 2, 1], label_names=("x", "y"))
     assert numbers.labels.tolist() == [0, -1, 1] and kinds(numbers.problems) == ["label out of range"]

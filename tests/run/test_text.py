@@ -139,8 +139,10 @@ def test_what_does_not_fit(files, tmp_path, changes, message):
 
 
 def test_texts_that_lose_tokens_are_counted_and_warned_of(files, tmp_path, capsys):
-    train_and_evaluate(config(files, sequence_length=10, length="1 epoch"), tmp_path / "run", verbose=1)
+    changes = {"sequence_length": 10, "length": "1 epoch", "global_batch_size": 91}
+    train_and_evaluate(config(files, **changes), tmp_path / "run", verbose=1)
     assert "texts (" in (text := capsys.readouterr().out) and "--sequence_length" in text
+    assert "Got global_batch_size=91 with 90 examples" in text
     assert json.loads((tmp_path / "run" / "run.json").read_text())["tokens"][0]["truncated"] > 45
 
 
