@@ -34,6 +34,7 @@ def tokenize(source: Any, tokenizer: Any, *, max_length: int, window_overlap: in
     context = np.array([contexts[record["context"]] for record in records], np.int64)
     questions = tokenizer.encode([record["question"] for record in records], spans=False)
     pieces = tokenizer.encode(list(contexts))
+    pieces = pieces._replace(spans=_without_spaces(pieces, list(contexts)))
 
     room = token_rows.room(tokenizer, max_length, pair=True)
     asked = np.diff(questions.offsets)
@@ -64,6 +65,21 @@ def tokenize(source: Any, tokenizer: Any, *, max_length: int, window_overlap: in
         spans=spans,
         num_truncated=int((kept < asked).sum()),
     )
+
+
+def _without_spaces(pieces: Any, contexts: Sequence[str]) -> np.ndarray:
+    """The spans of all pieces less the spaces around them, which some tokenizers take for a part of a word."""
+    bases = token_rows.offsets_of(np.array([len(text) + 1 for text in contexts], np.int64))
+    is_space = np.zeros(bases[-1] + 1, bool)
+    for text, base in zip(contexts, bases[:-1], strict=True):
+        is_space[base : base + len(text)] = np.fromiter(map(str.isspace, text), bool, len(text))
+    base = np.repeat(bases[:-1], np.diff(pieces.offsets))
+    start, end = (base + side for side in pieces.spans.T)
+    while (wide := is_space[start] & (start < end)).any():
+        start = start + wide
+    while (wide := is_space[end - 1] & (start < end)).any():
+        end = end - wide
+    return np.stack([start - base, end - base], 1).astype(np.int32)
 
 
 def _answer_tokens(

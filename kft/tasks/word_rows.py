@@ -1,5 +1,6 @@
 """Sentences of words as rows of word pieces, with one label for each word at its first piece."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -48,7 +49,8 @@ def tokenize(
     """A table with a row for each sentence, or several that overlap for one too long; none of its words is lost.
 
     The target is the word's label at the first piece of each word, in the row that shows most around it, 0 for
-    sentences without tags; it is -1 elsewhere. So the places with a target are each word once.
+    sentences without tags; it is -1 elsewhere. So the places with a target are each word once. A word that is longer
+    than a row loses its end; the sentence counts as truncated.
 
     Args:
       source: with `records` {"words": [...], "tags": [...] or None} or {"texts": (text,)}.
@@ -68,7 +70,7 @@ def tokenize(
     sentence_words = token_rows.offsets_of(np.array([len(words) for words in sentences], np.int64))
     bounds = firsts[sentence_words]
     room = token_rows.room(tokenizer, max_length, pair=False)
-    record, starts, lengths, looked_at = _rows(firsts[:-1], sentence_words, bounds, room, window_overlap)
+    record, starts, lengths, looked_at, num_truncated = _rows(firsts[:-1], sentence_words, bounds, room, window_overlap)
     rows = token_rows.pack(tokenizer, Slices(piece_ids, starts, lengths))
     targets = np.full(len(rows.token_ids), -1, np.int32)
     words = np.full(len(rows.token_ids), -1, np.int32)
@@ -86,6 +88,7 @@ def tokenize(
         record=record,
         words=words,
         per_token=True,
+        num_truncated=num_truncated,
     )
 
 
@@ -128,18 +131,19 @@ def _pieces(sentences: Sequence[Sequence[str]], tokenizer: Any) -> tuple[np.ndar
 
 
 def _rows(firsts, sentence_words, bounds, room, overlap):
-    """Sentence, first piece and length of each row; and for each word the row in which it is looked at."""
+    """Sentence, start and length of each row; the row that looks at each word; sentences with too long a word."""
     sizes = np.diff(bounds)
     short = sizes <= room
     if short.all():
         rows = np.arange(len(sizes))
-        return rows, bounds[:-1], sizes, np.repeat(rows, np.diff(sentence_words))
-    record, starts, lengths, looked_at = [], [], [], []
+        return rows, bounds[:-1], sizes, np.repeat(rows, np.diff(sentence_words)), 0
+    record, starts, lengths, looked_at, cut = [], [], [], [], 0
     for index, (begin, size) in enumerate(zip(bounds[:-1].tolist(), sizes.tolist(), strict=True)):
         places = firsts[sentence_words[index] : sentence_words[index + 1]] - begin
         windows = [(0, size)] if short[index] else word_windows(places, size, room, overlap)
         looked_at.append(len(starts) + best_window(places, windows, size))
+        cut += windows[-1][1] < size or any(after > end for (_, end), (after, _) in itertools.pairwise(windows))
         record += [index] * len(windows)
         starts += [begin + start for start, _ in windows]
         lengths += [end - start for start, end in windows]
-    return np.array(record), np.array(starts), np.array(lengths), np.concatenate(looked_at)
+    return np.array(record), np.array(starts), np.array(lengths), np.concatenate(looked_at), cut

@@ -127,6 +127,21 @@ def test_regression(tmp_path, backbone):
     assert result["metrics"]["mean_squared_error"] == pytest.approx(result["metrics"]["loss"], rel=1e-5)
 
 
+def test_pairs(tmp_path, backbone):
+    rng = np.random.default_rng(0)
+    rows = [(*rng.choice(["river", "city", "man"], 2), index) for index in range(120)]
+    lines = ["one,two,same"]
+    lines += [f"the {a},a {b} {' '.join(str(index))},{'yes' if a == b else 'no'}" for a, b, index in rows]
+    (tmp_path / "pairs.csv").write_text("\n".join(lines) + "\n")
+    options = {"train_data": f"csv:{tmp_path}/pairs.csv", "text_columns": ("one", "two"), "label_column": "same"}
+    result = run("text_classification", tmp_path / "run", backbone, **options)
+    assert {"accuracy", "macro_f1", "matthews"} <= result["metrics"].keys()
+    (tmp_path / "lines.txt").write_text("the river\ta river 1\nthe river\ta man 2\n")
+    rows = list(predict(tmp_path / "run", [tmp_path / "lines.txt"]))
+    assert [row["label"] in ("yes", "no") for row in rows] == [True, True]
+    assert rows[0]["probabilities"] != rows[1]["probabilities"]
+
+
 def test_balanced_class_weights_are_kept_with_the_model(tmp_path, backbone):
     lines = [f"NUM:x how many {index % 10} {index // 10} ?" for index in range(40)]
     lines += [f"LOC:x where is {index} {index} ?" for index in range(10)]

@@ -15,7 +15,7 @@ from kft.tasks.answer_spans import best_spans
 from kft.tasks.losses import SpanCrossentropy
 from kft.tasks.question_answering import official_predictions
 from tests.tasks.sources import text_source
-from tests.tasks.tokenizers import PieceTokenizer, TwoSeparators
+from tests.tasks.tokenizers import PieceTokenizer, SpacesBefore, TwoSeparators
 
 CONTEXT = "Ada Lovelace was born in London. 她出生于伦敦市。 She died in 1852."
 
@@ -40,7 +40,7 @@ def perfect_logits(table):
 
 
 @pytest.mark.parametrize("answer", ["London", "Ada Lovelace", "伦敦市", "她", "1852"])
-@pytest.mark.parametrize("tokenizer", [PieceTokenizer(piece=9), TwoSeparators(piece=2)])
+@pytest.mark.parametrize("tokenizer", [PieceTokenizer(piece=9), TwoSeparators(piece=2), SpacesBefore(piece=4)])
 @pytest.mark.parametrize("max_length", [22, 64])
 def test_answers_come_back_by_their_characters(tokenizer, answer, max_length):
     task = make_task("question_answering", window_overlap=8)

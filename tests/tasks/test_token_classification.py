@@ -74,6 +74,14 @@ def test_a_long_sentence_is_looked_at_where_most_is_around_a_word():
     assert table.targets.tolist() == [-1, 0, 0, 0, 0, 0, -1, -1, -1, -1, 0, 0, 0, -1]
 
 
+def test_a_word_that_is_longer_than_a_row_is_counted():
+    task = make_task("token_classification", label_names=BIO)
+    source = sentences([[("a", "O"), ("b" * 30, "O"), ("c", "O")], [("a", "O")] * 30, [("a", "O"), ("b" * 30, "O")]])
+    table = task.tokenize(source, PieceTokenizer(), max_length=7)
+    assert table.num_truncated == 2
+    assert (table.targets >= 0).sum() == 3 + 30 + 2
+
+
 def test_raw_text_is_split_and_its_characters_are_told():
     task = make_task("token_classification", label_names=BIO)
     source = text_source([{"texts": ("Then  Ada Lovelace, of 北京.",)}])

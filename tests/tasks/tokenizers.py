@@ -62,6 +62,18 @@ class PieceTokenizer:
         return np.array(ids, np.int32), np.array(segments, np.int8)
 
 
+class SpacesBefore(PieceTokenizer):
+    """Spans take in the space before a word, as those of SentencePiece do."""
+
+    def encode(self, texts, *, spans=True):
+        encoded = super().encode(texts, spans=spans)
+        if spans:
+            for index, text in enumerate(texts):
+                for span in encoded.spans[encoded.offsets[index] : encoded.offsets[index + 1]]:
+                    span[0] -= span[0] > 0 and text[span[0] - 1] == " "
+        return encoded
+
+
 class TwoSeparators(PieceTokenizer):
     """RoBERTa's form: <s> a </s></s> b </s>, and no segments."""
 
