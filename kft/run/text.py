@@ -1,6 +1,7 @@
 """What of a run is special for text: how files are read, tokens, batches by length, and predictions in order."""
 
 import re
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from kft import data, errors, models, tasks, training
 from kft.data import batch_plan, token_table
 from kft.run.config import RunConfig
 
+_FORWARD: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 MUCH_TRUNCATED = 0.05
 
 
@@ -120,12 +122,7 @@ def predict(model: training.FineTuneModel, batches: tf.data.Dataset, *, per_toke
       batches: of `kft.data.token_batches`, not shuffled.
       per_token: whether the model gives logits for each token.
     """
-    forward = tf.function(
-        lambda x: model(x, training=False),
-        input_signature=[batches.element_spec[0]],
-        autograph=False,
-        jit_compile=bool(model.jit_compile),
-    )
+    forward = _forward(model, batches.element_spec[0])
     row_lengths, plan = batches.table.lengths, batches.plan.epoch(0)
     ordered: list[Any] = [None] * batches.table.num_rows
     one_epoch = batches.from_epoch(0).take(batches.steps_per_epoch)
@@ -135,6 +132,18 @@ def predict(model: training.FineTuneModel, batches: tf.data.Dataset, *, per_toke
             row = rows[place]
             ordered[row] = logits[place, : row_lengths[row]] if per_token else logits[place]
     return np.concatenate(ordered) if per_token else np.stack(ordered)
+
+
+def _forward(model: training.FineTuneModel, spec: Any) -> tf.types.experimental.PolymorphicFunction:
+    """What gives the logits of a batch; traced once for a model, however often it predicts."""
+    made = _FORWARD.setdefault(model, {})
+    key = repr(spec), bool(model.jit_compile)
+    if key not in made:
+        of = weakref.ref(model)  # the table above does not keep the model alive
+        made[key] = tf.function(
+            lambda x: of()(x, training=False), input_signature=[spec], autograph=False, jit_compile=key[1]
+        )
+    return made[key]
 
 
 def lengths(role: str, batches: tf.data.Dataset) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Each task of text through a run, an evaluation and a prediction, with a small BERT of random weights."""
 
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
 
 from kft import errors
-from kft.run import evaluate, from_flat, load_model, predict, task_settings, train_and_evaluate
+from kft.run import evaluate, from_flat, load_model, predict, setup, task_settings, text, train_and_evaluate
 from tests.run import tiny_text
 
 pytest.importorskip("keras_nlp", reason="keras-nlp is not installed: pip install kft[text]")
@@ -161,10 +163,10 @@ def test_balanced_class_weights_are_kept_with_the_model(tmp_path, backbone):
     assert evaluate(tmp_path / "run", train) == result["metrics"]
 
 
-@pytest.mark.parametrize("text", ["1,b=2", "b=2,b=3", "b=x", "many"])
-def test_class_weights_that_do_not_read(text):
+@pytest.mark.parametrize("written", ["1,b=2", "b=2,b=3", "b=x", "many"])
+def test_class_weights_that_do_not_read(written):
     with pytest.raises(errors.InputError, match="class_weights"):
-        task_settings.read_class_weights(text)
+        task_settings.read_class_weights(written)
 
 
 @pytest.mark.parametrize(
@@ -178,3 +180,20 @@ def test_class_weights_that_do_not_read(text):
 def test_a_setting_that_the_task_does_not_take(task, changes):
     with pytest.raises(errors.InputError, match=f"{next(iter(changes))}.*{task}.*Expected it with one of"):
         task_settings.make_task(from_flat({"task": task, **changes}), ())
+
+
+def test_predicting_again_traces_nothing(tmp_path, backbone):
+    options = {"train_data": write_sentences(tmp_path / "a.conll", 16, 1), "length": "1 epoch", "keep": "last"}
+    run("token_classification", tmp_path / "run", backbone, **options)
+    kept, calls = load_model(tmp_path / "run"), []
+    for seed in (2, 3):
+        source = setup.load_data(kept.config, write_sentences(tmp_path / f"{seed}.conll", 9, seed))
+        batches = setup.make_batches(kept.config, kept.backbone, kept.task)(source)
+        text.predict(kept.model, batches, per_token=True)
+        calls += [function.experimental_get_tracing_count() for function in text._FORWARD[kept.model].values()]
+    assert calls == [1, 1]
+    del batches
+    model = weakref.ref(kept.model)
+    del kept
+    gc.collect()
+    assert model() is None
