@@ -17,6 +17,7 @@ from kft.run.setting import Leaf
 
 EXIT_INPUT_ERROR = 2
 EXIT_NON_FINITE = 3
+EXIT_INTERRUPTED = 130
 _HELP = ("-h", "-help", "--help", "--helpshort", "--helpfull")
 
 
@@ -110,7 +111,8 @@ def app_run(
       num_arguments: int >= 0, words of the command line that are no flags.
       argv: the command line, with the program's name first; `sys.argv` if None.
 
-    Returns: the exit code: 0, what main returns, 2 for an InputError or a wrong flag, 3 for a NonFiniteError.
+    Returns: the exit code: 0, what main returns, 2 for an InputError or a wrong flag, 3 for a NonFiniteError, 130
+      for SIGINT.
     """
     argv = list(sys.argv if argv is None else argv)
     flag_values = flags.FlagValues()
@@ -130,6 +132,10 @@ def app_run(
     except errors.NonFiniteError as error:
         print(f"{_program(argv)}: {error}", file=sys.stderr)
         return EXIT_NON_FINITE
+    except KeyboardInterrupt as error:
+        text = f": {error}; the same command goes on" if str(error) else ""
+        print(f"{_program(argv)}: interrupted{text}.", file=sys.stderr)
+        return EXIT_INTERRUPTED
 
 
 def _recipe_of_the_package(word: str) -> str:

@@ -12,9 +12,14 @@ def one_device(devices: Sequence[str] | None = None) -> tf.distribute.Strategy:
 
     Args:
       devices: None, or one name.
+
+    Raises: InputError for several, or one that this machine does not have.
     """
     if devices is None:
         return tf.distribute.get_strategy()
     if len(devices) != 1:
         raise errors.InputError(f"Got devices={list(devices)!r} for one_device. Expected one. Use 'mirrored'.")
+    there = [device.name.removeprefix("/device:") for device in tf.config.list_logical_devices()]
+    if devices[0] not in there:
+        raise errors.InputError(f"Got device {devices[0]!r}. Expected one of {there!r}. Name a device that is there.")
     return tf.distribute.OneDeviceStrategy(devices[0])

@@ -1,5 +1,6 @@
 """What TensorBoard shows of a run."""
 
+import json
 import os
 import pathlib
 import time
@@ -7,8 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from kft.inspection import event_files
 from kft.schedules.schedule import check_steps
 
 
@@ -24,6 +27,9 @@ class TensorBoard(keras.callbacks.Callback):
         training/examples_per_second    train         end of each epoch, without its evaluation; tracing counts
         config                          train         once; a table of the settings
         pictures/<name>                 train         once
+
+    With `kft.training.Checkpoint` a run that goes on has the points of one that was never stopped: what was written
+    after the restored step is taken out of the files, and what was measured of the running epoch is gone on with.
 
     It has nothing to do at a step, so it never waits for the device within an epoch: the rates are calculated
     from the schedule when the epoch has ended. Put it in front of a callback that changes the rate.
@@ -57,19 +63,24 @@ class TensorBoard(keras.callbacks.Callback):
         self._last_steps: dict[tuple[str, str], int] = {}
         self._offset = 0
         self._last_step = 0
+        self._epoch_first = 0
         self._epoch_began: float | None = None
+        self._within_epoch = False
 
     def on_train_begin(self, logs=None):
         if self._iterations() + self._offset < self._last_step:  # a new optimizer counts from 0
             self._offset = self._last_step - self._iterations()
+
+    def on_epoch_begin(self, epoch, logs=None):
         if self.config is not None:
             self._once("config", lambda step: tf.summary.text("config", _markdown(self.config), step))
         for name, path in self.pictures.items():
             self._once(f"pictures/{name}", lambda step, name=name, path=path: _write_picture(name, path, step))
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch_first = self._iterations()
-        self._epoch_began = time.perf_counter()
+        if not self._within_epoch:
+            self._epoch_first = self._iterations()
+            self._epoch_began = time.perf_counter()
+        self._within_epoch = True
 
     def on_test_begin(self, logs=None):
         self._end_of_training_part()
@@ -80,6 +91,7 @@ class TensorBoard(keras.callbacks.Callback):
             writer = "eval" if name.startswith("val_") else "train"
             if name != "learning_rate":
                 self._scalar(writer, f"metrics/{name.removeprefix('val_')}", value, self._last_step)
+        self._within_epoch = False
         for writer in self._writers.values():
             writer.flush()
 
@@ -87,6 +99,33 @@ class TensorBoard(keras.callbacks.Callback):
         self._learning_rates([self._iterations()])
         for writer in self._writers.values():
             writer.flush()
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """What it goes on from, for `Checkpoint`: the last step of each tag, and what it knows of the running epoch."""
+        began = self._epoch_began
+        state = {
+            "last_steps": [[*key, step] for key, step in self._last_steps.items()],
+            "offset": self._offset,
+            "last_step": self._last_step,
+            "epoch_first": self._epoch_first,
+            "within_epoch": self._within_epoch,
+            "seconds": None if began is None else time.perf_counter() - began,
+        }
+        return {"json": np.frombuffer(json.dumps(state).encode(), np.uint8)}
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Goes on from what `get_state` gave, and takes all later points out of the files."""
+        values = json.loads(state["json"].tobytes())
+        self._last_steps = {(writer, tag): step for writer, tag, step in values["last_steps"]}
+        self._offset, self._last_step = values["offset"], values["last_step"]
+        self._epoch_first, self._within_epoch = values["epoch_first"], values["within_epoch"]
+        seconds = values["seconds"]
+        self._epoch_began = None if seconds is None else time.perf_counter() - seconds
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+        if self.model.distribute_strategy.extended.should_save_summary:
+            event_files.keep_until(self.log_dir, self._last_steps)
 
     def _end_of_training_part(self) -> None:
         """The updates of an epoch are done; its evaluation, if any, begins."""

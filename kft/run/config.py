@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +70,25 @@ def from_flat(values: Mapping[str, Any], *, base: RunConfig | None = None) -> Ru
     return dataclasses.replace(
         base, **{room: dataclasses.replace(getattr(base, room), **changes) for room, changes in rooms.items()}
     )
+
+
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """The config with the places of files made absolute, so that it holds in any folder.
+
+    Changed are settings of data ("folder:DIR") and of weights, and a backbone's folder, if the place is there.
+    """
+    changes = {}
+    for name, leaf in LEAVES.items():
+        value = getattr(getattr(config, leaf.room), name)
+        if leaf.metadata["unit"] in ("data", "backbone"):
+            kind, colon, place = value.partition(":")
+        elif name in ("backbone_weights", "warm_start", "data_root"):
+            kind, colon, place = "", "", value
+        else:
+            continue
+        if place and kind != "python" and os.path.exists(place):
+            changes[name] = f"{kind}{colon}{os.path.abspath(place)}"
+    return from_flat(changes, base=config)
 
 
 def unknown_setting(name: str, prefix: str = "") -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import platform
@@ -17,7 +18,7 @@ import tensorflow as tf
 import kft
 from kft import inspection, schedules, training
 from kft.run import config_text, description, folder, model_folder, names, scoring, setup, text
-from kft.run.config import RunConfig, flat
+from kft.run.config import RunConfig, flat, with_absolute_paths
 from kft.run.validation import validate
 
 
@@ -39,19 +40,26 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     """
     started = time.perf_counter()
     validate(config, required=("train_data",))
+    config = with_absolute_paths(config)
     workdir = folder.prepare_folder(workdir, resume=config.run.resume)
     keras.utils.set_random_seed(config.run.seed)
     sources = setup.load_sources(config)
-    run = setup.make_setup(config, sources.train)
+    going_on = training.newest_checkpoint(workdir / "checkpoints") is not None
+    run = setup.make_setup(config, sources.train, warm_start=not going_on)
     batches = setup.make_batches(config, run.backbone, run.task)
     evaluation = batches(sources.evaluation)
-    callbacks = _callbacks(config, run, workdir, sources, evaluation)
+    digests = _digests(sources)
+    callbacks = _callbacks(config, run, workdir, sources, evaluation, digests)
     stopwatch = callbacks[0]
     keep = next(callback for callback in callbacks if isinstance(callback, training.KeepBest))
     _write_text(workdir / "config.json", config_text.to_json(config))
     _write_text(workdir / "run.flags", config_text.to_flags(config))
+    if run.warm_start is not None:
+        write_json(workdir / "warm_start.json", dataclasses.asdict(run.warm_start))
     if verbose:
         print(description.summary(config, sources, run, evaluation), flush=True)
+        if run.warm_start is not None:
+            print(f"{run.warm_start}\n", flush=True)
 
     if config.models.batchnorm == "recalibrate":
         training.recalibrate_batchnorm(run.model, run.batches)
@@ -80,7 +88,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     result["calibration"] = run.task.calibration
     result["majority_share"] = scoring.majority_share(sources.evaluation)
     result["wall_seconds"] = time.perf_counter() - started
-    stored = {"frozen_part": run.model.history.cache}
+    stored = {"frozen_part": run.model.history.cache, "digests": digests, "rollbacks": callbacks[-1].rollbacks}
     write_json(workdir / "run.json", description.decisions(config, sources, run, evaluation) | stored)
     write_json(workdir / "result.json", result)
     if verbose:
@@ -111,7 +119,12 @@ class _Stopwatch(keras.callbacks.Callback):
 
 
 def _callbacks(
-    config: RunConfig, run: setup.Setup, workdir: pathlib.Path, sources: setup.Sources, evaluation: tf.data.Dataset
+    config: RunConfig,
+    run: setup.Setup,
+    workdir: pathlib.Path,
+    sources: setup.Sources,
+    evaluation: tf.data.Dataset,
+    digests: dict[str, Any],
 ) -> list[keras.callbacks.Callback]:
     """A stopwatch, what keeps the best model, TensorBoard, the plateau if there is one, checkpoints; in this order.
 
@@ -132,19 +145,42 @@ def _callbacks(
     checkpoint = training.Checkpoint(
         workdir / "checkpoints",
         every=config.execution.checkpoint_every,
-        also=[keep],
-        facts=_must_stay(config, sources),
+        facts=_must_stay(config, run, digests),
         force=config.run.resume == "force",
+        on_nan=config.execution.on_nan,
+        report=workdir / training.BAD_NUMBERS,
     )
     return [*callbacks, checkpoint]
 
 
-def _must_stay(config: RunConfig, sources: setup.Sources) -> dict[str, Any]:
+def _digests(sources: setup.Sources) -> dict[str, str | None]:
+    parts = {"train": sources.train, "eval": sources.evaluation, "test": sources.test}
+    return {f"{role} examples": source.digest() if source else None for role, source in parts.items()}
+
+
+def _must_stay(config: RunConfig, run: setup.Setup, digests: dict[str, Any]) -> dict[str, Any]:
     """What has to be the same to go on with a run: every setting that the result depends on, data and versions."""
-    settings = {name: value for name, value in flat(config).items() if name not in config_text.NOT_THE_RESULT}
-    for role, source in (("train", sources.train), ("eval", sources.evaluation)):
-        settings[f"{role} examples"] = source.digest()
-    return settings | {"tensorflow": tf.__version__, "keras": keras.__version__, "threads": os.cpu_count()}
+    left_out = (*config_text.NOT_THE_RESULT, "train_data", "eval_data", "test_data")  # what is in them is compared
+    settings = {name: value for name, value in flat(config).items() if name not in left_out}
+    return (
+        settings
+        | digests
+        | {
+            "label names": list(run.task.label_names),
+            "replicas": run.strategy.num_replicas_in_sync,
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "threads": _threads(),
+        }
+    )
+
+
+def _threads() -> list[Any]:
+    """What the order of sums depends on: cores that may be used, and limits and kernels that are set."""
+    names = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS", "TF_ENABLE_ONEDNN_OPTS")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    set_here = tf.config.threading.get_intra_op_parallelism_threads()
+    return [cores, set_here, *(os.environ.get(name) for name in names)]
 
 
 def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stopwatch: _Stopwatch) -> dict[str, Any]:
@@ -180,8 +216,16 @@ def _peak_memory_bytes() -> int:
 
 
 def write_json(file: pathlib.Path, value: Any) -> None:
-    """Writes a file of the run folder, whole or not at all."""
-    _write_text(file, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Writes a file of the run folder, whole or not at all; NaN and Inf, which JSON has not, become null."""
+    _write_text(file, json.dumps(_with_null(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _with_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_null(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_null(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write_text(file: pathlib.Path, text: str) -> None:

@@ -66,6 +66,7 @@ def compare(folder_a: str | os.PathLike, folder_b: str | os.PathLike, *, metric:
         first, second = _common(values, names, "seed")
         comparison = inspection.compare_seeds(first, second)
     elif not any("runs" in result for result in results):
+        _check_same_data(folders)
         correct = [_read_correct(folder / "eval_predictions.jsonl") for folder in folders]
         first, second = _common(correct, names, "example")
         comparison = inspection.compare_predictions(first, second)
@@ -88,7 +89,7 @@ def _intervals(metrics: list[dict[str, float] | None]) -> dict[str, Any] | None:
     intervals = {}
     for name in metrics[0]:
         values = [run[name] for run in metrics]
-        finite = [value for value in values if math.isfinite(value)]
+        finite = [value for value in values if value is not None and math.isfinite(value)]
         interval = dataclasses.asdict(inspection.mean_interval(finite)) if finite else {"mean": None}
         intervals[name] = interval | {"values": values}
     return intervals
@@ -101,6 +102,18 @@ def _read_result(folder: pathlib.Path) -> dict[str, Any]:
             f"Got {str(folder)!r}, which has no result.json. Expected the folder of a finished run. Finish it first."
         )
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _check_same_data(folders: tuple[pathlib.Path, pathlib.Path]) -> None:
+    """Raises InputError for runs that were evaluated on other data, whatever its files are called."""
+    files = [folder / "run.json" for folder in folders]
+    decided = [json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {} for file in files]
+    first, second = (part.get("digests", {}).get("eval examples") for part in decided)
+    if first and second and first != second:
+        raise errors.InputError(
+            f"Got {str(folders[0])!r} and {str(folders[1])!r}, which were evaluated on different data. Expected the "
+            "same examples. Evaluate both on one set."
+        )
 
 
 def _read_correct(file: pathlib.Path) -> dict[tuple[str, str], bool]:

@@ -182,6 +182,17 @@ class ModelSettings:
         "0.9. 0: the backbone's own, such as 0.999.",
         limits="[0, 1)",
     )
+    warm_start: str = setting(
+        "",
+        "Begin from the weights of another run, by its folder, or of a .safetensors file, by variable path. Empty: "
+        "from backbone_weights and a new head.",
+    )
+    warm_start_allow: tuple[str, ...] = setting(
+        (),
+        "Differences to warm_start that are as wanted: missing, extra, or variables of another shape; head keeps the "
+        "new head. Others are an error.",
+        choices=("missing", "extra", "shape", "head"),
+    )
     reinitialize_top_blocks: int = setting(
         0,
         "Give the backbone's top blocks new random weights before training.",
@@ -292,9 +303,8 @@ class ExecutionSettings:
         unit="duration",
     )
     on_nan: str = setting(
-        "off",
-        "What a gradient that is not finite does: stop ends the run, rollback goes back and lowers the learning rate.",
-        choices=("off", "stop", "rollback"),
-        later=("stop", "rollback"),
-        instead="Use on_nan='off', and look at the loss.",
+        "stop",
+        "What a step with NaN or Inf does: stop ends the run there, rollback goes back to the last checkpoint and "
+        "halves the learning rate, three times at the most.",
+        choices=("stop", "rollback"),
     )

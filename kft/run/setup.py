@@ -38,6 +38,7 @@ class Setup:
       epochs: of all phases.
       learning_rate: function of the step.
       lengths: of an epoch in updates, and of an update in examples.
+      warm_start: what was loaded from another run; None if nothing was.
     """
 
     strategy: tf.distribute.Strategy
@@ -49,6 +50,7 @@ class Setup:
     epochs: int
     learning_rate: keras.optimizers.schedules.LearningRateSchedule
     lengths: dict[str, int]
+    warm_start: training.LoadReport | None = None
 
     @property
     def steps(self) -> int:
@@ -167,12 +169,13 @@ def build_model(config: RunConfig, backbone: models.Backbone, task: tasks.Task) 
     )
 
 
-def make_setup(config: RunConfig, train: data.Source) -> Setup:
+def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True) -> Setup:
     """Builds and compiles the model of a run and decides what trains when, and how fast.
 
     Args:
       config: validated.
       train: the training data.
+      warm_start: False where all weights come from a checkpoint of this very run.
     """
     strategy = distribute.make_strategy(config.execution.strategy)
     _check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
@@ -181,6 +184,7 @@ def make_setup(config: RunConfig, train: data.Source) -> Setup:
         task = task_settings.make_task(config, train.label_names, class_weights=weights)
         backbone = make_backbone(config)
         model = build_model(config, backbone, task)
+        report = _warm_start(config, model, train) if warm_start else None
         _reinitialize(model, backbone, config.models.reinitialize_top_blocks)
     replicas = strategy.num_replicas_in_sync
     batches = make_batches(config, backbone, task, num_replicas=replicas)(train, train=True)
@@ -199,7 +203,7 @@ def make_setup(config: RunConfig, train: data.Source) -> Setup:
             options=_optimizer_options(config),
         )
         model.compile(optimizer, loss=task.loss, metrics=task.metrics(), jit_compile=uses_xla(config))
-    return Setup(strategy, task, backbone, model, batches, phases, epochs, learning_rate, lengths)
+    return Setup(strategy, task, backbone, model, batches, phases, epochs, learning_rate, lengths, report)
 
 
 def _learning_rate(config, phases, epochs, lengths, task):
@@ -261,6 +265,14 @@ def _scales(config, model, phases) -> optimizers.ParamScales | None:
     return optimizers.ParamScales(
         learning_rate=[rule for rule in rules if any(re.fullmatch(rule[0], path) for path in trained)],
         weight_decay=optimizers.no_decay_on_bias_and_norm(trained),
+    )
+
+
+def _warm_start(config: RunConfig, model: training.FineTuneModel, train: data.Source) -> Any:
+    if not config.models.warm_start:
+        return None
+    return training.warm_start(
+        model, config.models.warm_start, allow=config.models.warm_start_allow, label_names=train.label_names
     )
 
 

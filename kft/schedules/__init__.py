@@ -22,6 +22,7 @@ SCHEDULES = {
 _PUBLIC = {place.partition(":")[2]: place for place in SCHEDULES.values()} | {
     "Cooldown": "kft.schedules.cooldown:Cooldown",
     "Join": "kft.schedules.joined:Join",
+    "Lowered": "kft.schedules.lowered:Lowered",
     "Plateau": "kft.schedules.plateau:Plateau",
     "PlateauCallback": "kft.schedules.plateau:PlateauCallback",
     "Schedule": "kft.schedules.schedule:Schedule",

@@ -5,19 +5,23 @@ from kft import tables
 __getattr__ = tables.lazy_attributes(
     __name__,
     {
+        "BAD_NUMBERS": "kft.training.checkpoint:BAD_NUMBERS",
         "Checkpoint": "kft.training.checkpoint:Checkpoint",
         "FineTuneModel": "kft.training.model:FineTuneModel",
+        "LoadReport": "kft.training.load_report:LoadReport",
         "KeepBest": "kft.training.keep_best:KeepBest",
         "FrozenPrefix": "kft.training.frozen_prefix:FrozenPrefix",
         "build_model": "kft.training.build:build_model",
         "estimate": "kft.training.estimates:estimate",
         "fine_tune": "kft.training.phases:fine_tune",
         "load_weights": "kft.training.weights:load_weights",
+        "newest_checkpoint": "kft.training.checkpoint_files:newest_folder",
         "phase_learning_rate": "kft.training.phases:phase_learning_rate",
         "recalibrate_batchnorm": "kft.training.recalibrate:recalibrate_batchnorm",
         "reinitialize": "kft.training.top_blocks:reinitialize",
         "save_weights": "kft.training.weights:save_weights",
         "update_lengths": "kft.training.phases:update_lengths",
+        "warm_start": "kft.training.load_report:warm_start",
         "variables_sha256": "kft.training.weights:variables_sha256",
     },
 )

@@ -1,22 +1,23 @@
 """Saving a training while it runs, and going on where it stopped as if it never had."""
 
+import contextlib
 import json
 import os
 import pathlib
-import signal
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from kft import duration, errors
-from kft.training import checkpoint_files
+from kft.training import bad_numbers, callback_state, checkpoint_files, rollback, training_state
+from kft.training.checkpoint_writer import Writer
+from kft.training.interruption import Interruption
 
 UNITS = ("steps", "epochs", "minutes")
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ON_NAN = ("stop", "rollback")
+BAD_NUMBERS = "not_finite.json"
 ENDED = 2**31
 
 
@@ -24,23 +25,28 @@ class Checkpoint(keras.callbacks.Callback):
     """Saves everything that the next step depends on, and restores it at the start of `fit` or `fine_tune`.
 
     Saved are weights, optimizer (slots, steps, averages, accumulated gradients, loss scale), seed generators, the
-    metrics of the running epoch, the state of a plateau and of the callbacks in `also`, and the position. As order and
-    augmentation are functions of (seed, epoch, example), the position is all that the data needs. So what follows is
-    equal to the last bit, with the same number of threads. Give it as the last callback.
+    metrics of the running epoch, the state of a plateau, of callbacks with `get_state` and `set_state` and of Keras'
+    EarlyStopping, ReduceLROnPlateau and ModelCheckpoint, and the position. As order and augmentation are functions of
+    (seed, epoch, example), the position is all that `kft.data.batches` needs; of any other tf.data.Dataset the iterator
+    is saved. So what follows is equal to the last bit, with the same number of threads. docs/resume.md has the details.
 
-    SIGTERM and SIGINT save at the end of the running step; then SIGTERM ends the process with exit code 143, and SIGINT
-    raises KeyboardInterrupt.
+    It saves before the first step, as often as `every` says, before a first validation and at the end of epochs; the
+    files are written beside the training. SIGTERM and SIGINT save at the end of the running step; then SIGTERM ends the
+    process with exit code 143, and SIGINT raises KeyboardInterrupt.
 
-    With a data set that is not of `kft.data.batches`, only the ends of epochs are saved, and the order of the data is
-    what that data set makes of it.
+    A data set whose iterator cannot be saved, and arrays, are saved at the ends of epochs only, and their order after a
+    resume is what they make of it; this is printed.
 
     Args:
       folder: for the checkpoints; made when first needed.
-      every: how often, in steps, epochs or minutes, such as "50 steps"; the end of each epoch is saved too.
+      every: how often, in steps (batches), epochs or minutes, such as "50 steps"; the end of each epoch is saved too,
+        unless this is in epochs.
       keep: int >= 2, checkpoints to keep.
-      also: callbacks with a state of their own, such as `KeepBest`: `get_state()` and `set_state(arrays)`.
       facts: settings that must be the same to go on, name -> JSON value.
       force: go on with changed settings.
+      on_nan: "stop" ends at a step with NaN or Inf; "rollback" goes back to the last checkpoint and halves the learning
+        rate, three times at the most.
+      report: for what was found of a step with NaN or Inf; None for `not_finite.json` in the folder.
     Raises: InputError when a checkpoint is restored whose settings or variables differ, naming them.
     """
 
@@ -50,133 +56,249 @@ class Checkpoint(keras.callbacks.Callback):
         *,
         every: str = "1 epoch",
         keep: int = 2,
-        also: Sequence[Any] = (),
         facts: Mapping[str, Any] | None = None,
         force: bool = False,
+        on_nan: str = "stop",
+        report: str | os.PathLike | None = None,
     ):
         super().__init__()
         self.folder = pathlib.Path(folder)
         self.every = duration.Duration.parse(every)
         if self.every.unit not in UNITS or not self.every.amount > 0:
             raise errors.InputError(f"Got every={every!r}. Expected steps, epochs or minutes. Use '5 minutes'.")
-        self.keep, self.also, self.force = keep, tuple(also), force
+        if on_nan not in ON_NAN:
+            raise errors.unknown_name("on_nan", on_nan, ON_NAN)
+        self.keep, self.force, self.on_nan = keep, force, on_nan
+        self.report = pathlib.Path(report or self.folder / BAD_NUMBERS)
         self.facts = json.loads(json.dumps(dict(facts or {})))
+        self.rollbacks: list[dict[str, Any]] = []
         self._restored: checkpoint_files.Saved | None = None
         self._position = (0, 0)
-        self._handlers: dict[int, Any] = {}
-        self._signal = 0
+        self._saved_position: tuple[int, int] | None = None
+        self._stateful: list[tuple[str, Any]] = []
+        self._stream: Any = None
+        self._within_epochs = True
+        self._metrics_before_validation: dict[str, Any] | None = None
+        self._writer = Writer()
+        self._interruption = Interruption(lambda: self._saved_position == self._position, self._writer.join)
 
-    def resume(self, model: keras.Model, initial_epoch: int) -> int:
+    @property
+    def epoch(self) -> int:
+        """Epochs that are done."""
+        return self._position[0]
+
+    # Before the first step.
+
+    @contextlib.contextmanager
+    def running(self, model: keras.Model) -> Iterator[None]:
+        """Takes the signals while a training runs, and gives everything back, however it ends."""
+        model.checkpoint = self
+        self._interruption.begin()
+        try:
+            yield
+            self._writer.wait()
+        finally:
+            model.checkpoint = None
+            for hooks, hook in ((model.step_hooks, self._after_step), (model.test_hooks, self._after_test_batch)):
+                if hook in hooks:
+                    hooks.remove(hook)
+            self._interruption.end()
+            self._writer.join()
+
+    def resume(self, model: keras.Model, initial_epoch: int, callbacks: Sequence[Any] = ()) -> int:
         """Puts the newest intact checkpoint into a model whose optimizer is built; called before the first step.
 
         Args:
           model: FineTuneModel.
           initial_epoch: where to begin if there is nothing to restore.
+          callbacks: of the training; what they remember is restored when they have been told that it begins.
 
         Returns: the epoch to go on with; a large number for a training that had ended.
         """
+        if self.on_nan == "rollback":
+            rollback.prepare(model)
+        self._stateful = callback_state.stateful(callbacks)
         saved = checkpoint_files.load_newest(self.folder)
         if saved is None:
-            self._restored, self._position = None, (initial_epoch, 0)
+            self._restored, self._position, self._saved_position = None, (initial_epoch, 0), None
+            model.resume_within_epoch(0, None)
             return initial_epoch
-        for text in saved.passed_over:
-            print(f"Passed over a damaged checkpoint: {text}", flush=True)
-        self._check_facts(saved.facts["facts"])
-        variables = _variables(model)
-        self._check_arrays(saved.arrays, variables)
-        for name, variable in variables.items():
-            variable.assign(saved.arrays[name])
-        if saved.facts["averages_are_in_place"]:
-            model.optimizer.averages_are_in_place = True
-        self._restored, self._position = saved, (saved.facts["epoch"], saved.facts["step"])
-        model.resume_within_epoch(saved.facts["step"], lambda: self._restore_metrics(model))
+        for path, reason in saved.passed_over:
+            print(f"Passed over a damaged checkpoint: {path}: {reason}", flush=True)
+        checkpoint_files.set_aside(path for path, _ in saved.passed_over)
+        if not self.force:
+            training_state.check_facts(saved.facts["facts"], self.facts)
+        training_state.restore(model, saved, self.folder)
+        self.rollbacks = list(saved.facts["rollbacks"])
+        self._restored = saved
+        self._position = self._saved_position = (saved.facts["epoch"], saved.facts["step"])
+        model.resume_within_epoch(saved.facts["step"], lambda: training_state.restore_metrics(model, saved))
         return ENDED if saved.facts["stopped"] else saved.facts["epoch"]
 
-    def _restore_metrics(self, model: keras.Model) -> None:
-        for name, variable in _metrics(model).items():
-            variable.assign(self._restored.arrays[name])
+    def take_stream(self, source: Any) -> bool:
+        """Makes the iterator of a data set without random access part of the checkpoints.
+
+        Args:
+          source: Stream; None for data that is none.
+
+        Returns: whether it is to be read.
+        """
+        why_not = "it is no tf.data.Dataset on one device" if source is None else source.why_not
+        self._stream, self._within_epochs = (source, True) if why_not is None else (None, False)
+        files = self._restored.files if self._restored else {}
+        if why_not is None and files:
+            source.restore(files)
+        elif files:
+            raise errors.InputError(
+                f"Got a checkpoint in {str(self.folder)!r} with the state of a data set, for data that can have none: "
+                f"{why_not}. Expected the data that it was saved with. Use it, or start in another folder."
+            )
+        if why_not is not None:
+            print(
+                f"Checkpoints: the position in this data cannot be saved ({why_not}). Saved are the ends of epochs "
+                "only, and the order of the data after a resume is what the data makes of it.",
+                flush=True,
+            )
+            if self._position[1]:
+                raise errors.InputError(
+                    f"Got a checkpoint in {str(self.folder)!r} from within an epoch, for data whose position cannot be "
+                    "saved. Expected the data that it was saved with. Use it, or start in another folder."
+                )
+        return why_not is None
+
+    def set_model(self, model):
+        training_state.check_model(model)
+        super().set_model(model)
 
     def on_train_begin(self, logs=None):
         self._saved_at = time.monotonic()
-        self.model.step_hooks.append(self._after_step)
+        self._metrics_before_validation = None
+        self._validated = False
+        for hooks, hook in (
+            (self.model.step_hooks, self._after_step),
+            (self.model.test_hooks, self._after_test_batch),
+        ):
+            if hook not in hooks:
+                hooks.append(hook)
         if self._restored is not None:
-            for index, callback in enumerate(self.also):
-                prefix = f"callback/{index}/"
-                arrays = self._restored.arrays
-                callback.set_state({k.removeprefix(prefix): arrays[k] for k in arrays if k.startswith(prefix)})
-        if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._note_signal) for number in SIGNALS}
+            for name, callback in self._stateful:
+                callback_state.set_state(callback, training_state.part(self._restored.arrays, f"callback/{name}/"))
+        self.ensure_saved()
+
+    # While it runs.
+
+    def ensure_saved(self) -> None:
+        """Saves, unless the newest checkpoint is of just this position: before what takes long without a step."""
+        if self._saved_position != self._position:
+            self._save()
+        self._validated = False
 
     def on_epoch_begin(self, epoch, logs=None):
         self._position = (epoch, self._position[1] if epoch == self._position[0] else 0)
 
+    def on_test_begin(self, logs=None):
+        """The metrics are about to be those of the validation; the first one is traced, which takes long."""
+        if self.model.checkpoint is not self:
+            return
+        self._metrics_before_validation = training_state.copy(training_state.metrics(self.model))
+        if self._within_epochs and not self._validated:
+            self.ensure_saved()
+        self._validated = True
+
+    def on_test_end(self, logs=None):
+        self._metrics_before_validation = None
+
     def on_epoch_end(self, epoch, logs=None):
         self._position = (epoch + 1, 0)
-        epochs = self.every.amount if self.every.unit == "epochs" else 1
-        if (epoch + 1) % max(round(epochs), 1) == 0:
+        epochs = max(round(self.every.amount), 1) if self.every.unit == "epochs" else 1
+        last = self.model.stop_training or epoch + 1 == self.params.get("epochs")
+        if (epoch + 1) % epochs == 0 or last or self._interruption.number:
             self._save()
+        self._end_if_interrupted()
 
     def on_train_end(self, logs=None):
-        self.model.step_hooks.remove(self._after_step)
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _note_signal(self, number, frame):
-        self._signal = number
+        self._writer.wait()
 
     def _after_step(self):
         epoch, step = self._position
         self._position = (epoch, step + 1)
+        if self._writer.failed:
+            self._writer.wait()
         due = self.every.unit == "steps" and (step + 1) % round(self.every.amount) == 0
         due |= self.every.unit == "minutes" and time.monotonic() - self._saved_at >= 60 * self.every.amount
-        if due or self._signal:
+        if (due or self._interruption.number) and self._within_epochs:
             self._save()
-        if self._signal == signal.SIGINT:
-            raise KeyboardInterrupt(f"saved in {str(self.folder)!r}")
-        if self._signal:
-            raise SystemExit(128 + self._signal)
+        self._end_if_interrupted()
+
+    def _after_test_batch(self):
+        if self._interruption.number and self._metrics_before_validation is not None:
+            if self._within_epochs:
+                self.ensure_saved()
+            self._end_if_interrupted()
+
+    def _end_if_interrupted(self):
+        if self._interruption.number:
+            self._writer.wait()
+            self._interruption.raise_error()
 
     def _save(self):
-        arrays = {
-            name: variable.numpy() for name, variable in {**_variables(self.model), **_metrics(self.model)}.items()
-        }
-        for index, callback in enumerate(self.also):
-            arrays |= {f"callback/{index}/{name}": value for name, value in callback.get_state().items()}
+        """Copies the state, and has it written."""
+        arrays = training_state.copy(training_state.variables(self.model))
+        arrays |= self._metrics_before_validation or training_state.copy(training_state.metrics(self.model))
+        for name, callback in self._stateful:
+            state = callback_state.get_state(callback)
+            arrays |= {f"callback/{name}/{key}": value for key, value in state.items()}
         epoch, step = self._position
         facts = {
             "epoch": epoch,
             "step": step,
             "stopped": bool(self.model.stop_training),
             "averages_are_in_place": getattr(self.model.optimizer, "averages_are_in_place", False),
+            "rollbacks": list(self.rollbacks),
             "facts": self.facts,
         }
+        files = self._stream.files() if self._stream is not None else {}
         number = int(self.model.optimizer.iterations.numpy())
-        checkpoint_files.save(self.folder, number, arrays, facts, keep=self.keep)
+        self._writer.submit(
+            lambda: checkpoint_files.save(self.folder, number, arrays, facts, keep=self.keep, files=files)
+        )
+        self._saved_position = self._position
         self._saved_at = time.monotonic()
 
-    def _check_facts(self, saved: Mapping[str, Any]) -> None:
-        changed = [name for name in {**saved, **self.facts} if saved.get(name) != self.facts.get(name)]
-        if changed and not self.force:
-            shown = "; ".join(
-                f"{name} was {saved.get(name)!r} and is {self.facts.get(name)!r}" for name in changed[:20]
-            )
-            raise errors.InputError(
-                f"Got {len(changed)} changed settings for a run that is to go on: {shown}. Expected the settings it "
-                "began with. Set them back, use resume='force', or start in another folder."
-            )
+    # When a number is not finite.
 
-    def _check_arrays(self, arrays: Mapping[str, np.ndarray], variables: Mapping[str, keras.Variable]) -> None:
-        own = {name for name in arrays if not name.startswith(("metric/", "callback/"))}
-        problems = [f"missing {name!r}" for name in variables if name not in own]
-        problems += [f"left over {name!r}" for name in sorted(own - variables.keys())]
-        for name in own & variables.keys():
-            if tuple(arrays[name].shape) != tuple(variables[name].shape):
-                problems.append(f"{name!r} has shape {arrays[name].shape}, not {tuple(variables[name].shape)}")
-        if problems:
-            raise errors.InputError(
-                f"Got a checkpoint in {str(self.folder)!r} that does not fit: {'; '.join(problems[:20])}. Expected "
-                "the model and optimizer that it was saved from. Make them the same, or start in another folder."
-            )
+    def note_bad_numbers(self, found: bad_numbers.Finding) -> list[str]:
+        """Writes what was found into the report; sentences for the error."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        bad_numbers.write(self.report, found)
+        with contextlib.suppress(errors.NonFiniteError):
+            self._writer.wait()
+        newest = checkpoint_files.newest_folder(self.folder)
+        kept = [f"The last good checkpoint is {str(newest)!r}."] if newest else []
+        return [*kept, f"The batch is listed in {str(self.report)!r}."]
+
+    def roll_back(self, model: keras.Model, error: errors.NonFiniteError) -> int:
+        """Goes back to the last checkpoint with a lower learning rate; the epoch to go on with.
+
+        Raises: the error, if this is not asked for, or has been done too often.
+        """
+        if self.on_nan != "rollback" or len(self.rollbacks) >= rollback.MOST:
+            raise error
+        with contextlib.suppress(errors.NonFiniteError):  # what was bad was not saved
+            self._writer.wait()
+        step = int(model.optimizer.iterations.numpy())
+        epoch = self.resume(model, self._position[0], [callback for _, callback in self._stateful])
+        if self._restored is None:
+            raise error
+        scale = rollback.lower(model)
+        self.rollbacks.append({"from_step": step + 1, "to_step": self._restored.step, "learning_rate_scale": scale})
+        print(
+            f"{error}\nRolled back from step {step + 1} to step {self._restored.step}, {len(self.rollbacks)} of at "
+            f"most {rollback.MOST} times; the learning rate is {scale:g} times what it was at first.",
+            flush=True,
+        )
+        self._saved_position = None  # the lower rate is saved before the first step
+        return epoch
 
 
 def checkpoint_of(callbacks: Any) -> Checkpoint | None:
@@ -185,22 +307,7 @@ def checkpoint_of(callbacks: Any) -> Checkpoint | None:
     return next((callback for callback in callbacks if isinstance(callback, Checkpoint)), None)
 
 
-def _variables(model: keras.Model) -> dict[str, keras.Variable]:
-    """Weights by path, seed generators by order, the optimizer's state by name, the schedule's by order."""
-    metrics = {id(variable) for variable in _metrics(model).values()}
-    weights = {id(variable) for variable in model.weights}
-    seeds = [v for v in model.variables if id(v) not in weights and id(v) not in metrics]
-    optimizer = model.optimizer
-    state = optimizer.state() if hasattr(optimizer, "state") else dict(enumerate(optimizer.variables))
-    schedule = getattr(optimizer._learning_rate, "variables", ())
-    return {
-        **{f"weight/{variable.path}": variable for variable in model.weights},
-        **{f"seed/{index}": variable for index, variable in enumerate(seeds)},
-        **{f"optimizer/{name}": variable for name, variable in state.items()},
-        **{f"schedule/{index}": variable for index, variable in enumerate(schedule)},
-    }
-
-
-def _metrics(model: keras.Model) -> dict[str, keras.Variable]:
-    variables = [variable for metric in model.metrics for variable in metric.variables]
-    return {f"metric/{index}": variable for index, variable in enumerate(variables)}
+def last(callbacks: Any) -> Any:
+    """The callbacks with a `Checkpoint` as the last one, so that what is saved includes what the others did."""
+    saved = checkpoint_of(callbacks)
+    return callbacks if saved is None else [*(c for c in callbacks if c is not saved), saved]

@@ -1,5 +1,6 @@
 """Checkpoints on disk: each appears whole or not at all, says what is in it, and is verified before it is used."""
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -8,7 +9,7 @@ import os
 import pathlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,18 +33,26 @@ class Saved:
       step: optimizer steps done.
       arrays: name -> value.
       facts: what was written with it: position, phase, config.
-      passed_over: newer ones that cannot be used, and why.
+      files: name -> content of further files.
+      passed_over: newer ones that cannot be used, each with its folder and the reason.
     """
 
     path: pathlib.Path
     step: int
     arrays: Mapping[str, np.ndarray]
     facts: Mapping[str, Any]
-    passed_over: tuple[str, ...] = ()
+    files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+    passed_over: tuple[tuple[pathlib.Path, str], ...] = ()
 
 
 def save(
-    folder: str | os.PathLike, step: int, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], *, keep: int = 2
+    folder: str | os.PathLike,
+    step: int,
+    arrays: Mapping[str, np.ndarray],
+    facts: Mapping[str, Any],
+    *,
+    keep: int = 2,
+    files: Mapping[str, bytes] | None = None,
 ) -> pathlib.Path:
     """Commits a checkpoint: a new folder, its arrays, the manifest last, then a rename.
 
@@ -55,12 +64,13 @@ def save(
       arrays: name -> value; floats must be finite.
       facts: what else is to be known, as JSON.
       keep: int >= 2, checkpoints to keep.
+      files: name -> content of further files.
 
     Returns: the folder of the checkpoint.
     Raises: NonFiniteError for a value that is not finite; OSError, with path and bytes, if the disk has no room.
     """
     folder = pathlib.Path(folder)
-    bad = [name for name, value in arrays.items() if value.dtype.kind == "f" and not np.isfinite(value).all()]
+    bad = _not_finite(arrays)
     if bad:
         raise errors.NonFiniteError(
             f"Got {len(bad)} variables that are not finite at step {step}, such as {bad[0]!r}. Expected finite "
@@ -69,16 +79,22 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     clean(folder)
     content = safetensors.numpy.save({name: np.asarray(value, order="C") for name, value in arrays.items()})
-    _check_space(folder, len(content) + _SPARE_BYTES)
+    contents = {ARRAYS: content, **(files or {})}
+    needed = sum(map(len, contents.values())) + _SPARE_BYTES
+    _check_space(folder, needed)
     beside = folder / f".writing_{os.getpid()}_{step}"
     final = folder / f"step_{step:012d}"
     try:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
-        _write(beside / ARRAYS, content)
+        for name, content in contents.items():
+            _write(beside / name, content)
         manifest = {
             "step": step,
-            "files": {ARRAYS: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}},
+            "files": {
+                name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+                for name, content in contents.items()
+            },
             "arrays": {name: [value.dtype.name, list(value.shape)] for name, value in arrays.items()},
             "facts": dict(facts),
         }
@@ -93,7 +109,7 @@ def save(
         shutil.rmtree(beside, ignore_errors=True)
         raise OSError(
             error.errno,
-            f"Got no checkpoint of step {step} in {str(folder)!r}, which takes {len(content) + _SPARE_BYTES:,} bytes: "
+            f"Got no checkpoint of step {step} in {str(folder)!r}, which takes {needed:,} bytes: "
             f"{error.strerror}. The checkpoint before it is intact. Make room and start again.",
         ) from error
     shutil.rmtree(folder / f".writing_{os.getpid()}_{step}_before", ignore_errors=True)
@@ -115,13 +131,18 @@ def load_newest(folder: str | os.PathLike) -> Saved | None:
         try:
             return dataclasses.replace(_load(path), passed_over=tuple(passed_over))
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-            passed_over.append(f"{path}: {error}")
+            passed_over.append((path, str(error)))
     if passed_over:
+        listed = "; ".join(f"{path}: {reason}" for path, reason in passed_over)
         raise errors.InputError(
-            f"Got checkpoints of which none is intact: {'; '.join(passed_over)}. Expected one at least. Start anew "
-            "in another folder."
+            f"Got checkpoints of which none is intact: {listed}. Expected one at least. Start anew in another folder."
         )
     return None
+
+
+def newest_folder(folder: str | os.PathLike) -> pathlib.Path | None:
+    """The folder of the newest checkpoint, unread; None where there is none."""
+    return next(iter(_newest_first(pathlib.Path(folder))), None)
 
 
 def clean(folder: pathlib.Path) -> None:
@@ -146,7 +167,23 @@ def _load(path: pathlib.Path) -> Saved:
     found = {name: [value.dtype.name, list(value.shape)] for name, value in arrays.items()}
     if found != manifest["arrays"]:
         raise ValueError("its arrays are not those of its manifest")
-    return Saved(path, manifest["step"], arrays, manifest["facts"])
+    bad = _not_finite(arrays)
+    if bad:
+        raise ValueError(f"{bad[0]!r} is not finite")
+    files = {name: (path / name).read_bytes() for name in manifest["files"] if name != ARRAYS}
+    return Saved(path, manifest["step"], arrays, manifest["facts"], files)
+
+
+def set_aside(paths: Iterable[pathlib.Path]) -> None:
+    """Renames damaged checkpoints, so that they count no more; their content stays for whoever wants to look."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path.with_name(f"damaged_{path.name}"), ignore_errors=True)
+            os.rename(path, path.with_name(f"damaged_{path.name}"))
+
+
+def _not_finite(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    return [name for name, value in arrays.items() if value.dtype.kind not in "biuSU" and not np.isfinite(value).all()]
 
 
 def _newest_first(folder: pathlib.Path) -> list[pathlib.Path]:

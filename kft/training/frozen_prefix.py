@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 
 from kft import errors
-from kft.training import activation_store, activations, graph_part
+from kft.training import activation_store, activations, callback_state, graph_part
 from kft.training.split_graph import Subgraph, frontier, frozen_tensors, needed_nodes, nodes_in_order
 
 CACHES = ("off", "exact", "fast")
@@ -68,6 +69,7 @@ class FrozenPrefix:
         self.mode, self.views, self.storage, self.report = mode, views, storage, report
         self.decisions: list[dict[str, Any]] = []
         self._random: frozenset[int] = frozenset()
+        self._decided: dict[str, bool] = {}
         self._parts: dict[tuple[int, ...], graph_part.GraphPart] = {}
         self._of_data: dict[int, activations.Activations] = {}
         self._keys: dict[int, str] = {}
@@ -101,6 +103,15 @@ class FrozenPrefix:
                 cached = self._batches(number, role, given, digests)
             results.append(given if cached is None else cached)
         return tuple(results)
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """What was decided by the clock, for `Checkpoint`: what is stored may differ in the last bit."""
+        decided = self._decided | {f"{d['phase'] - 1} {d['data']}": d["stored"] for d in self.decisions}
+        return {"decided": callback_state.text_array(json.dumps(decided))}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        """Decides as before."""
+        self._decided = json.loads(callback_state.array_text(state["decided"]))
 
     def end(self, number: int) -> None:
         """Checks that what was frozen in a phase still is what it was, and gives back what no later phase needs."""
@@ -161,6 +172,10 @@ class FrozenPrefix:
             if part.from_inputs and not self._is_read_often(self._shares(number, extras), stored):
                 raise graph_part.NotStoredError("it would not be read more often than it is computed")
             pays = self._pays(self._shares(number, extras), stored)
+            if (
+                before := self._decided.get(f"{number} {role}")
+            ) is not None:  # a run that goes on: it has to stay equal
+                pays = lambda *_: before  # noqa: E731
             seconds = stored.compute(part, sources, targets, keys=keys, pays=pays)
             if any(stored.tensors[id(tensor)].ragged for tensor in plan.crossing):
                 outputs = self.model.outputs

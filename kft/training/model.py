@@ -8,9 +8,7 @@ import tensorflow as tf
 from keras.src.models.functional import operation_fn
 
 from kft import errors, paths
-from kft.training import checkpoint, frozen, step_parts, update_end, weighted
-
-NOT_FINITE = "kft: the gradient is not finite"
+from kft.training import bad_numbers, fitting, frozen, step_parts, weighted
 
 
 class FineTuneModel(keras.Model):
@@ -51,7 +49,8 @@ class FineTuneModel(keras.Model):
         self._entry: str | None = None
         self._jitted: list[Any] = []
         self.step_hooks: list[Callable[[], None]] = []
-        self._resume: tuple[int, Any] = (0, None)
+        self.test_hooks: list[Callable[[], None]] = []
+        self.place, self.watch, self.checkpoint = fitting.Place(), bad_numbers.Watch(), None
 
     def set_trainable(self, patterns: Sequence[str]) -> None:
         """Lets exactly the parameters train whose paths match one of the patterns.
@@ -109,27 +108,10 @@ class FineTuneModel(keras.Model):
     def fit(self, x=None, *args, **kwargs):
         """As `keras.Model.fit`; a data set of `kft.data.batches` gives the order of each epoch by its number.
 
-        Raises: NonFiniteError at the step whose gradient is NaN or infinite, with an optimizer of kft.
+        Raises: NonFiniteError at the step whose gradient, loss or input is NaN or infinite, with the first bad tensor
+          and the examples.
         """
-        kwargs["callbacks"] = update_end.with_update_end(self.optimizer, kwargs.get("callbacks"))
-        saved = checkpoint.checkpoint_of(kwargs["callbacks"])
-        if saved is not None and not isinstance(kwargs["callbacks"], keras.callbacks.CallbackList):
-            self.make_train_function()
-            kwargs["initial_epoch"] = saved.resume(self, kwargs.get("initial_epoch", 0))
-        from_epoch = getattr(x, "from_epoch", None)
-        if from_epoch is not None:
-            kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}
-            x = from_epoch(kwargs.get("initial_epoch", 0), self._resume[0])
-        try:
-            return super().fit(x, *args, **kwargs)
-        except tf.errors.InvalidArgumentError as error:
-            if NOT_FINITE not in str(error):
-                raise
-            raise errors.NonFiniteError(
-                f"Got a gradient that is not finite in step {int(self.optimizer.iterations.numpy()) + 1}. Expected "
-                "finite numbers. That step changed nothing. Look for such numbers in the data, or lower the "
-                "learning rate."
-            ) from None
+        return fitting.fit(self, super().fit, x, args, kwargs)
 
     def resume_within_epoch(self, steps_done: int, restore_metrics: Callable[[], None]) -> None:
         """Lets the next `fit` begin within its first epoch, with what the metrics were there.
@@ -138,7 +120,7 @@ class FineTuneModel(keras.Model):
           steps_done: int >= 0, steps of that epoch that are done.
           restore_metrics: called when Keras has reset the metrics at the begin of the epoch.
         """
-        self._resume = (steps_done, restore_metrics)
+        self.place.steps_to_skip, self.place.restore_metrics = steps_done, restore_metrics
 
     def make_train_function(self, force=False):
         trains = tuple(variable.path for variable in self.trainable_variables)
@@ -161,7 +143,8 @@ class FineTuneModel(keras.Model):
             if getattr(self.optimizer, "needs_ascend", False):  # SAM: the gradient of another place, for the same batch
                 self.optimizer.ascend(*step_parts.present(gradients, variables), weight_sum)
                 gradients = forward_backward(x, y, weight)[0]
-            self._apply(gradients, variables, weight_sum)
+            seen = {"the input": x, "the targets": y, "the outputs": y_pred, "the loss": loss_sum}
+            self._apply(gradients, variables, weight_sum, x, seen)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
 
         run, traced = self._make_step_function(step), [variable.trainable for variable in self.parameters]
@@ -169,14 +152,17 @@ class FineTuneModel(keras.Model):
         def train_function(iterator):
             if traced != [variable.trainable for variable in self.parameters]:
                 raise self._drift(traced)
-            steps_done, restore_metrics = self._resume
-            if steps_done:  # Keras counts the steps of an epoch from its begin
-                if restore_metrics is not None:
+            place = self.place
+            place.calls += 1
+            iterator = place.iterator or iterator
+            if place.steps_to_skip:  # Keras counts the steps of an epoch from its begin
+                if place.restore_metrics is not None:
                     self._build_losses_and_metrics(step_parts.replica_spec(iterator.element_spec))
-                    restore_metrics()
-                self._resume = (steps_done - 1, None)
+                    place.restore_metrics()
+                place.steps_to_skip, place.restore_metrics = place.steps_to_skip - 1, None
                 return self._get_metrics_result_or_logs({})
             logs = run(iterator)
+            self.watch.raise_error()
             for hook in self.step_hooks:
                 hook()
             return logs
@@ -198,7 +184,15 @@ class FineTuneModel(keras.Model):
             loss_sum, weight_sum, y_pred = forward(x, y, weight)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
 
-        self.test_function = self._make_step_function(step)
+        run = self._make_step_function(step)
+
+        def test_function(iterator):
+            logs = run(iterator)
+            for hook in self.test_hooks:
+                hook()
+            return logs
+
+        self.test_function = test_function
 
     def make_predict_function(self, force=False):
         if self.predict_function is not None and not force:
@@ -247,19 +241,27 @@ class FineTuneModel(keras.Model):
             loss_sum += tf.cast(tf.reduce_sum(penalty), tf.float32) * weight_sum
         return loss_sum, weight_sum
 
-    def _apply(self, gradients, variables, weight_sum) -> None:
+    def _apply(self, gradients, variables, weight_sum, x, seen) -> None:
+        """Updates, unless a number is not finite, which ends the step with an error."""
         gradients, variables = step_parts.present(gradients, variables)
+        by_path = {variable.path: gradient for variable, gradient in zip(variables, gradients, strict=True)}
+        # What is stored of a frozen part was computed from inputs that are not here.
+        is_good = tf.constant(True) if isinstance(x, dict) and self._entry in x else bad_numbers.are_finite(x)
         if hasattr(self.optimizer, "apply_sums"):
+            # A dynamic loss scale leaves such a step out, and is lowered, while it can be.
+            scale = self.optimizer.loss_scale.value > 1.0 if self.optimizer.loss_scale_factor == "dynamic" else None
             norm = self.optimizer.apply_sums(gradients, variables, weight_sum)
-            if self.optimizer.loss_scale_factor != "dynamic":  # which leaves such a step out, and lowers the scale
-                tf.debugging.check_numerics(norm, NOT_FINITE)
+            is_good &= tf.math.is_finite(norm) if scale is None else tf.math.is_finite(norm) | scale
+            self.watch.check(is_good, seen, by_path, stop=False)
             return
         total = weight_sum
         if self.distribute_strategy.num_replicas_in_sync > 1:
             total = tf.distribute.get_replica_context().all_reduce("SUM", weight_sum)
         scale = tf.math.divide_no_nan(1.0, total)
-        gradients = [step_parts.scaled(gradient, scale) for gradient in gradients]
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        checked = self.watch.check(is_good & bad_numbers.are_finite([*by_path.values()]), seen, by_path, stop=True)
+        with tf.control_dependencies([checked]):
+            gradients = [step_parts.scaled(gradient, scale) for gradient in gradients]
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
     def _update_metrics(self, y, y_pred, weight, loss_sum, weight_sum) -> None:
         self._loss_tracker.update_state(tf.math.divide_no_nan(loss_sum, weight_sum), sample_weight=weight_sum)

@@ -57,8 +57,10 @@ def fine_tune(
     accumulate_steps = getattr(model.optimizer, "accumulate_steps", 1)
     phases = trainable.epochs_of_phases(schedule, epochs=epochs, **update_lengths(data, accumulate_steps))
     _build_optimizer(model, [phase for _, _, phase in phases])
+    callbacks = checkpoint_module.last(update_end.with_update_end(model.optimizer, callbacks)) or []
+    saved = checkpoint_module.checkpoint_of(callbacks)
     shared = _OneTraining(
-        update_end.with_update_end(model.optimizer, callbacks),
+        callbacks,
         add_history=True,
         add_progbar=verbose != 0,
         verbose=1 if verbose == "auto" else verbose,
@@ -66,33 +68,56 @@ def fine_tune(
         steps=data.steps_per_epoch,
         model=model,
     )
-    with contextlib.closing(activation_store.Storage(cache_budget, cache_folder)) as storage:
+    shared.verbose = verbose
+    storage = activation_store.Storage(cache_budget, cache_folder)
+    with contextlib.closing(storage), saved.running(model) if saved else contextlib.nullcontext():
         prefix = None
         if cache != "off":
             report = print if verbose else lambda _: None
             prefix = frozen_prefix.FrozenPrefix(
                 model, phases, mode=cache, views=cache_views, storage=storage, report=report
             )
-        saved = checkpoint_module.checkpoint_of(callbacks)
-        resumed = saved.resume(model, 0) if saved else 0
-        model.stop_training = False
-        shared.begin()
-        for number, (first, end, phase) in enumerate(phases):
-            if end <= resumed:
-                continue
-            first = max(first, resumed)
-            model.set_trainable(phase.trainable)
-            inputs = prefix.begin(number, data, validation_data) if prefix else (data, validation_data)
-            model.fit(
-                inputs[0], initial_epoch=first, epochs=end, validation_data=inputs[1], callbacks=shared, verbose=verbose
-            )
-            if prefix:
-                prefix.end(number)
-            if model.stop_training:
+        model.resume_within_epoch(0, None)
+        model.place.data = data
+        first_epoch = saved.resume(model, 0, [*callbacks, *([prefix] if prefix else [])]) if saved else 0
+        while True:
+            try:
+                _run_phases(model, phases, first_epoch, (data, validation_data), prefix, shared, saved)
                 break
-    model.history.cache = prefix.decisions if prefix else []
-    shared.end()
+            except errors.NonFiniteError as error:
+                if saved is None:
+                    raise
+                first_epoch = saved.roll_back(model, error)
+        model.history.cache = prefix.decisions if prefix else []
+        shared.end()
     return model.history
+
+
+def _run_phases(model, phases, first_epoch, datasets, prefix, shared, saved) -> None:
+    """From an epoch to the end, or to where the training stops itself."""
+    model.stop_training = False
+    shared.begin()
+    for number, (first, end, phase) in enumerate(phases):
+        if end <= first_epoch:
+            if saved and first < saved.epoch:  # in which a training that had ended did so
+                model.set_trainable(phase.trainable)
+            continue
+        model.set_trainable(phase.trainable)
+        if saved:
+            saved.ensure_saved()
+        inputs = prefix.begin(number, *datasets) if prefix else datasets
+        model.fit(
+            inputs[0],
+            initial_epoch=max(first, first_epoch),
+            epochs=end,
+            validation_data=inputs[1],
+            callbacks=shared,
+            verbose=shared.verbose,
+        )
+        if prefix:
+            prefix.end(number)
+        if model.stop_training:
+            break
 
 
 def update_lengths(data: Any, accumulate_steps: int = 1) -> dict[str, int]:
@@ -165,6 +190,8 @@ _BATCH_HOOKS = (
 
 class _OneTraining(keras.callbacks.CallbackList):
     """Callbacks that see several `fit` calls as one training; where none of them listens to batches, none is told."""
+
+    verbose: Any = 1
 
     def begin(self):
         self._last_logs = None

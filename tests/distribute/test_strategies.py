@@ -54,6 +54,7 @@ def test_few_and_uneven_examples_on_two_replicas_give_what_one_device_gives(num_
         ("mirrored", ["CPU:0"], "Use 'one_device'"),
         ("mirrored", ["CPU:0", "GPU:7"], "GPU:7"),
         ("one_device", ["CPU:0", "CPU:1"], "Use 'mirrored'"),
+        ("one_device", ["GPU:7"], "GPU:7"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_remedy(name, devices, words):

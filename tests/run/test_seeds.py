@@ -110,6 +110,14 @@ def test_files_of_one_name_in_several_folders_are_several_examples(tmp_path):
     assert "3 pairs" in compare(tmp_path / "a", tmp_path / "b")
 
 
+def test_data_of_the_same_names_but_other_content_is_not_paired(tmp_path):
+    a, b = single(tmp_path / "a", [1, 0]), single(tmp_path / "b", [1, 1])
+    for folder in (a, b):
+        (folder / "run.json").write_text(json.dumps({"digests": {"eval examples": folder.name}}))
+    with pytest.raises(errors.InputError, match="evaluated on different data"):
+        compare(a, b)
+
+
 def test_a_real_run_is_compared_with_itself(finished):
     text = compare(finished.workdir, finished.workdir)
     assert "No winner" in text and "45 pairs" in text

@@ -1,9 +1,12 @@
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 
+from experiments import resume_victim
 from kft import data, errors, optimizers, schedules
-from kft.training import Checkpoint, KeepBest, fine_tune, variables_sha256
+from kft.training import Checkpoint, KeepBest, fine_tune, frozen_prefix, variables_sha256
 from tests.training.models import crossentropy, examples, make_model
 
 EPOCHS, BATCH = 4, 8
@@ -27,7 +30,19 @@ def flat(images):
     return keras.ops.reshape(keras.ops.cast(images, "float32") / 64.0 - 2.0, (-1, 8))
 
 
-def run(folder, *, every="1 steps", stop_after=None, optimizer="adamw", plateau=False, leave_out=None, **options):
+def run(
+    folder,
+    *,
+    every="1 steps",
+    stop_after=None,
+    optimizer="adamw",
+    plateau=False,
+    leave_out=None,
+    best="min",
+    phases=PHASES,
+    cache="off",
+    **options,
+):
     """Trains through two phases, with dropout, early stopping and a schedule; the digest of all that is left."""
     keras.backend.clear_session()
     model = make_model(dropout=0.3, batchnorm="train")
@@ -36,17 +51,23 @@ def run(folder, *, every="1 steps", stop_after=None, optimizer="adamw", plateau=
         rate = schedules.Plateau(rate, factor=0.5, patience=1, mode="min")
     rule = optimizers.make_optimizer(optimizer, learning_rate=rate, options=options)
     model.compile(rule, crossentropy(), metrics=["accuracy"])
-    keep = KeepBest("val_loss", mode="min")
-    checkpoint = Checkpoint(folder, every=every, also=[keep], facts={"seed": 3}, keep=2)
-    callbacks = [keep, *([schedules.PlateauCallback(rate)] if plateau else []), checkpoint]
+    keep = KeepBest("val_loss", mode=best)
+    checkpoint = Checkpoint(folder, every=every, facts={"seed": 3}, keep=2)
+    callbacks = [keep, SetLossScale(), *([schedules.PlateauCallback(rate)] if plateau else []), checkpoint]
     if stop_after is not None:
         callbacks.append(StopAfter(stop_after))
-    if leave_out is not None:
-        forget(checkpoint, leave_out)
     try:
-        history = fine_tune(
-            model, batches(), PHASES, epochs=EPOCHS, validation_data=batches(False), callbacks=callbacks, verbose=0
-        )
+        with resume_victim.leaving_out(leave_out) if leave_out else contextlib.nullcontext():
+            history = fine_tune(
+                model,
+                batches(),
+                phases,
+                epochs=EPOCHS,
+                validation_data=batches(False),
+                callbacks=callbacks,
+                verbose=0,
+                cache=cache,
+            )
     except Stopped:
         return None
     rows = {name: values[-1] for name, values in history.history.items()}
@@ -65,8 +86,9 @@ class StopAfter(keras.callbacks.Callback):
         super().__init__()
         self.left = steps
 
-    def on_train_begin(self, logs=None):
-        self.model.step_hooks.append(self._count)
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._count not in self.model.step_hooks:  # after that of the checkpoint
+            self.model.step_hooks.append(self._count)
 
     def _count(self):
         self.left -= 1
@@ -74,29 +96,19 @@ class StopAfter(keras.callbacks.Callback):
             raise Stopped
 
 
-def forget(checkpoint, name):
-    """A checkpoint that leaves out one thing of what it saves: it restores what is there before."""
-    save = checkpoint._save
+class SetLossScale(keras.callbacks.Callback):
+    """As if an update had not been finite."""
 
-    def without():
-        save()
-        for path in checkpoint.folder.iterdir():
-            rewrite(path, name)
-
-    checkpoint._save = without
-
-
-def rewrite(path, name):
-    from kft.training import checkpoint_files
-
-    saved = checkpoint_files._load(path)
-    arrays = {k: np.zeros_like(v) if k.startswith(name) else v for k, v in saved.arrays.items()}
-    checkpoint_files.save(path.parent, saved.step, arrays, saved.facts)
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 0 and self.model.optimizer.loss_scale_factor == "dynamic":
+            self.model.optimizer.loss_scale.assign(2.0**11)
 
 
 VARIANTS = {
     "adamw": {},
+    "the first epoch is the best": {"best": "max"},
     "momentum, averages": {"optimizer": "momentum", "use_ema": True, "ema_momentum": 0.8},
+    "dynamic loss scale": {"optimizer": "adam", "loss_scale_factor": "dynamic"},
     "adam, accumulation, plateau": {"optimizer": "adam", "accumulate_steps": 2, "plateau": True},
 }
 UNINTERRUPTED = {}
@@ -122,6 +134,18 @@ def test_a_run_cut_off_after_any_step_ends_as_if_it_was_not(variant, steps, tmp_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("use_ema", [False, True])
+@pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
+def test_every_optimizer_goes_on_to_the_same_bits(optimizer, use_ema, tmp_path):
+    """R3: cut off within the second phase; averages are those of our optimizers."""
+    if use_ema and not optimizers.OPTIMIZERS[optimizer].startswith("kft."):
+        pytest.skip(f"{optimizer} is of Keras, whose averages the model does not show")
+    options = {"optimizer": optimizer, **({"use_ema": True} if use_ema else {})}
+    assert run(tmp_path / "parts", stop_after=5, **options) is None
+    assert run(tmp_path / "parts", **options) == run(tmp_path / "whole", **options)
+
+
+@pytest.mark.slow
 def test_a_run_cut_off_again_and_again_ends_as_if_it_was_not(tmp_path, tmp_path_factory):
     for steps in (2, 1, 4, 3):
         assert run(tmp_path, stop_after=steps) is None
@@ -133,16 +157,60 @@ def test_a_run_that_had_ended_gives_its_result_again(tmp_path):
     assert run(tmp_path)[0] == whole[0]
 
 
-SAVED = ("weight/", "seed/", "optimizer/m/", "optimizer/steps", "optimizer/iteration", "metric/", "callback/")
+@pytest.mark.parametrize("steps", [1, 5, 10])
+def test_a_run_with_a_stored_frozen_part_goes_on_to_the_same_bits(steps, tmp_path, monkeypatch):
+    """The pass over the data is made again, from its start."""
+    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: True)
+    cached = {"phases": "lp_ft(3 epochs)", "cache": "exact"}
+    whole = run(tmp_path / "whole", **cached)
+    assert run(tmp_path / "parts", stop_after=steps, **cached) is None
+    assert run(tmp_path / "parts", **cached) == whole
+
+
+def test_what_was_decided_by_the_clock_is_decided_again(tmp_path, monkeypatch):
+    """Whether it pays to store is measured; a run that goes on does as it did before."""
+    cached = {"phases": "lp_ft(3 epochs)", "cache": "exact"}
+    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: True)
+    assert run(tmp_path, stop_after=4, **cached) is None
+    asked, stored_before = [], []
+    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: asked.append(1))
+    say = frozen_prefix.FrozenPrefix._say
+
+    def listen(self, *args, stored=False):
+        stored_before.append(stored)
+        return say(self, *args, stored=stored)
+
+    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_say", listen)
+    assert run(tmp_path, **cached) is not None
+    assert not asked and stored_before[:2] == [True, True]
+
+
+LEFT_OUT = [
+    ("adamw", "seed/"),
+    ("the first epoch is the best", "callback/KeepBest"),
+    ("adamw", "weight/"),
+    ("adamw", "optimizer/m/"),
+    ("adamw", "optimizer/v/"),
+    ("adamw", "optimizer/steps"),
+    ("adamw", "optimizer/iteration"),
+    ("adamw", "metric/"),
+    ("adamw", "position"),
+    ("momentum, averages", "optimizer/average/"),
+    ("adam, accumulation, plateau", "optimizer/accumulated/"),
+    ("adam, accumulation, plateau", "optimizer/accumulated_weight"),
+    ("adam, accumulation, plateau", "schedule/"),
+    ("dynamic loss scale", "optimizer/loss_scale"),
+]
 
 
 @pytest.mark.parametrize(
-    "name", [n if n in ("seed/", "callback/") else pytest.param(n, marks=pytest.mark.slow) for n in SAVED]
+    ("variant", "name"),
+    [case if case[1] in ("seed/", "position") else pytest.param(*case, marks=pytest.mark.slow) for case in LEFT_OUT],
 )
-def test_what_is_not_saved_is_missed(name, tmp_path, tmp_path_factory):
+def test_what_is_not_saved_is_missed(variant, name, tmp_path, tmp_path_factory):
     """R4, the negative control: without one of the things saved, the run ends otherwise."""
-    assert run(tmp_path, stop_after=10, leave_out=name) is None
-    assert run(tmp_path) != uninterrupted("adamw", tmp_path_factory)
+    assert run(tmp_path, stop_after=10, **VARIANTS[variant]) is None
+    assert run(tmp_path, leave_out=name, **VARIANTS[variant]) != uninterrupted(variant, tmp_path_factory)
 
 
 def test_a_changed_setting_is_refused_by_name(tmp_path):
