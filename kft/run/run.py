@@ -162,17 +162,17 @@ def _must_stay(config: RunConfig, run: setup.Setup, digests: dict[str, Any]) -> 
     """What has to be the same to go on with a run: every setting that the result depends on, data and versions."""
     left_out = (*config_text.NOT_THE_RESULT, "train_data", "eval_data", "test_data")  # what is in them is compared
     settings = {name: value for name, value in flat(config).items() if name not in left_out}
-    return (
-        settings
-        | digests
-        | {
-            "label names": list(run.task.label_names),
-            "replicas": run.strategy.num_replicas_in_sync,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "threads": _threads(),
-        }
-    )
+    tokenizer = run.backbone.tokenizer
+    return {
+        **settings,
+        **digests,
+        "label names": list(run.task.label_names or ()),
+        "vocabulary": tokenizer.digest() if tokenizer else None,
+        "replicas": run.strategy.num_replicas_in_sync,
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "threads": _threads(),
+    }
 
 
 def _threads() -> list[Any]:
