@@ -151,7 +151,7 @@ class FineTuneModel(keras.Model):
 
         def train_function(iterator):
             if traced != [variable.trainable for variable in self.parameters]:
-                raise self._drift(traced)
+                raise step_parts.drift(self.parameters, traced)
             place = self.place
             place.calls += 1
             iterator = place.iterator or iterator
@@ -311,11 +311,3 @@ class FineTuneModel(keras.Model):
         jitted = step_parts.graph(function, jit_compile=True)
         self._jitted.append(jitted)
         return jitted
-
-    def _drift(self, traced: Sequence[bool]) -> errors.InputError:
-        drifted = [v.path for v, trained in zip(self.parameters, traced, strict=True) if v.trainable != trained]
-        return errors.InputError(
-            f"Got another `trainable` for {', '.join(map(repr, drifted[:5]))} ({len(drifted)} in all) in the middle of "
-            "a `fit`, which goes on to train what it began with. Expected no change until its end. Use phases of "
-            "`fine_tune`, or kft.trainable.TrainableCallback."
-        )

@@ -62,3 +62,13 @@ def check_compiled(model: keras.Model) -> None:
             f"Got {optimizer.name!r} of Keras with clipping, on several replicas. Expected an optimizer that clips "
             "after the reduction; this one clips before it, which gives another result. Use one of kft.optimizers."
         )
+
+
+def drift(parameters: Sequence[keras.Variable], traced: Sequence[bool]) -> errors.InputError:
+    """The error for parameters whose `trainable` is no longer what the step was traced for."""
+    drifted = [v.path for v, trained in zip(parameters, traced, strict=True) if v.trainable != trained]
+    return errors.InputError(
+        f"Got another `trainable` for {', '.join(map(repr, drifted[:5]))} ({len(drifted)} in all) in the middle of "
+        "a `fit`, which goes on to train what it began with. Expected no change until its end. Use phases of "
+        "`fine_tune`, or kft.trainable.TrainableCallback."
+    )
