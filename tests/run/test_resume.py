@@ -29,7 +29,7 @@ class Cut(Exception):
 def cut_off(config, workdir):
     """Trains, but ends before the result is there."""
 
-    def end(*args):
+    def end(*args, **kwargs):
         raise Cut
 
     with pytest.MonkeyPatch.context() as patch:
