@@ -164,11 +164,17 @@ class ModelSettings:
         choices=("auto", "avg", "max", "cls", "cls_bare", "mean", "attention"),
     )
     head_dropout: float = setting(0.2, "The part of the head's inputs that is dropped while training.", limits="[0, 1)")
+    head_dropout_samples: int = setting(
+        1, "Draws of dropout before the last layer, whose logits are averaged while training.", limits="[1, 64]"
+    )
     head_hidden_units: tuple[int, ...] = setting(
         (), "Units of the head's hidden layers, such as 256,128; or none.", unit="units", limits="[1, inf)"
     )
     head_activation: str = setting(
         "relu", "Activation of the head's hidden layers.", choices=("relu", "gelu", "silu", "tanh")
+    )
+    mixout: float = setting(
+        0.0, "The part of the backbone's kernels that each step takes from the start instead. 0: off.", limits="[0, 1)"
     )
     batchnorm: str = setting(
         "frozen",
@@ -226,6 +232,11 @@ class OptimizerSettings:
     l1: float = setting(0.0, "Penalty on the weights' absolute values. 0: off.", limits="[0, inf)")
     l2: float = setting(0.0, "Penalty on the weights' squares. 0: off.", limits="[0, inf)")
     label_smoothing: float = setting(0.0, "The part of each label that is spread over all classes.", limits="[0, 1)")
+    r_drop: float = setting(
+        0.0,
+        "R-Drop: run each batch twice and draw the two draws of dropout together, so strongly. 0: off.",
+        limits="[0, inf)",
+    )
     focal_gamma: float = setting(
         0.0,
         "The loss of an example with probability p times (1 - p) to this power: focal loss. 0: off.",

@@ -166,6 +166,7 @@ def build_model(config: RunConfig, backbone: models.Backbone, task: tasks.Task) 
         task,
         batchnorm="train" if config.models.batchnorm == "train" else "frozen",
         batchnorm_momentum=config.models.batchnorm_momentum or None,
+        r_drop=config.optimizers.r_drop,
     )
 
 
@@ -186,6 +187,7 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
         model = build_model(config, backbone, task)
         report = _warm_start(config, model, train) if warm_start else None
         _reinitialize(model, backbone, config.models.reinitialize_top_blocks)
+        training.use_mixout(model, config.models.mixout)
     replicas = strategy.num_replicas_in_sync
     batches = make_batches(config, backbone, task, num_replicas=replicas)(train, train=True)
     lengths = training.update_lengths(batches, config.optimizers.accumulate_steps)

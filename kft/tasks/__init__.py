@@ -16,7 +16,7 @@ TASKS = {
     "token_classification": "kft.tasks.token_classification:token_classification",
 }
 
-_HEAD = ("head_dropout", "head_hidden_units", "head_activation")
+_HEAD = ("head_dropout", "head_dropout_samples", "head_hidden_units", "head_activation")
 _CLASSES = (*_HEAD, "label_smoothing", "class_weights", "focal_gamma")
 OPTIONS = {
     "image_classification": _CLASSES,
@@ -47,6 +47,7 @@ def make_task(name: str, *, label_names: Sequence[str] = (), **options: Any) -> 
       label_names: of the classes, in the order of the integer labels.
       options: those that OPTIONS has for the task, of these; what is left out has the default in brackets:
         head_dropout: share of the head's inputs set to 0 in training, in [0, 1) (0).
+        head_dropout_samples: draws of dropout before the last layer, whose logits are averaged (1).
         head_hidden_units: widths of the head's hidden layers, such as (256, 128) or "256,128" (none).
         head_activation: Keras' name of their activation ("relu").
         label_smoothing: share of the target spread over all classes, in [0, 1) (0).

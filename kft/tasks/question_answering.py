@@ -25,6 +25,7 @@ def question_answering(
     *,
     label_names: Sequence[str] = (),
     head_dropout: float = 0.0,
+    head_dropout_samples: int = 1,
     head_hidden_units: Sequence[int] | str = (),
     head_activation: str = "relu",
     window_overlap: int = 128,
@@ -57,6 +58,7 @@ def question_answering(
         head=functools.partial(
             heads.make_span_head,
             dropout=head_dropout,
+            dropout_samples=head_dropout_samples,
             hidden_units=heads.as_hidden_units(head_hidden_units),
             activation=head_activation,
         ),

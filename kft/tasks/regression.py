@@ -19,6 +19,7 @@ def regression(
     *,
     label_names: Sequence[str] = (),
     head_dropout: float = 0.0,
+    head_dropout_samples: int = 1,
     head_hidden_units: Sequence[int] | str = (),
     head_activation: str = "relu",
 ) -> Task:
@@ -38,6 +39,7 @@ def regression(
             heads.make_head,
             num_outputs=1,
             dropout=head_dropout,
+            dropout_samples=head_dropout_samples,
             hidden_units=heads.as_hidden_units(head_hidden_units),
             activation=head_activation,
         ),

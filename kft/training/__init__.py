@@ -19,6 +19,7 @@ __getattr__ = tables.lazy_attributes(
         "phase_learning_rate": "kft.training.phases:phase_learning_rate",
         "recalibrate_batchnorm": "kft.training.recalibrate:recalibrate_batchnorm",
         "reinitialize": "kft.training.top_blocks:reinitialize",
+        "use_mixout": "kft.training.mixout:use_mixout",
         "save_weights": "kft.training.weights:save_weights",
         "update_lengths": "kft.training.phases:update_lengths",
         "warm_start": "kft.training.load_report:warm_start",

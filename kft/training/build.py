@@ -8,10 +8,11 @@ import keras
 from kft import errors
 from kft.models import heads
 from kft.training import model as model_module
+from kft.training import r_drop as r_drop_module
 
 
 def build_model(
-    backbone: Any, task: Any, *, batchnorm: str = "frozen", batchnorm_momentum: float | None = None
+    backbone: Any, task: Any, *, batchnorm: str = "frozen", batchnorm_momentum: float | None = None, r_drop: float = 0.0
 ) -> model_module.FineTuneModel:
     """Puts the task's head on a backbone.
 
@@ -26,9 +27,11 @@ def build_model(
         they are. The statistics follow the last 1 / (1 - momentum) steps or so. Those of keras.applications are made
         for long trainings: MobileNetV2's 0.999 lags 1,000 steps behind the weights.
 
+      r_drop: >= 0, how strongly the outputs under two draws of dropout are drawn together; see `kft.training.r_drop`.
+
     Returns: a model from the backbone's inputs to logits, whose `blocks` are the backbone's, as far as they are
       used, and the head's.
-    Raises: InputError if the backbone has a layer whose name the head needs.
+    Raises: InputError if the backbone has a layer whose name the head needs, or an argument is out of range.
     """
     taken = [layer.name for layer in backbone.model.layers if layer.name.startswith("head")]
     if taken:
@@ -51,5 +54,6 @@ def build_model(
     # A block that the head does not look at, such as a pooler, is not in the model.
     paths = [weight.path for weight in model.weights]
     used = [block for block in backbone.blocks if any(re.fullmatch(block, path) for path in paths)]
+    model.r_drop = r_drop_module.check(task, r_drop)
     model.blocks = (*used, heads.HEAD_BLOCK)
     return model

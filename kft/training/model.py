@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras.src.models.functional import operation_fn
 
 from kft import errors, paths
-from kft.training import bad_numbers, fitting, frozen, step_parts, weighted
+from kft.training import bad_numbers, fitting, frozen, r_drop, step_parts, weighted
 
 
 class FineTuneModel(keras.Model):
@@ -47,6 +47,7 @@ class FineTuneModel(keras.Model):
         self._inference: frozenset[int] = frozenset()
         self._traced_for: tuple[str, ...] | None = None
         self._entry: str | None = None
+        self.r_drop, self.mixout = 0.0, None  # see kft.training.r_drop and mixout
         self._jitted: list[Any] = []
         self.step_hooks: list[Callable[[], None]] = []
         self.test_hooks: list[Callable[[], None]] = []
@@ -227,8 +228,7 @@ class FineTuneModel(keras.Model):
         def forward_backward(x, y, weight):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(values)
-                y_pred = self._forward(x, training=True)
-                loss_sum, weight_sum = self._loss_sums(y, y_pred, weight)
+                y_pred, loss_sum, weight_sum = r_drop.forward(self, x, y, weight)
                 scaled = self.optimizer.scale_loss(loss_sum)
             return tape.gradient(scaled, values), loss_sum, weight_sum, y_pred
 

@@ -31,6 +31,20 @@ def test_names():
     ]
 
 
+def test_samples_of_dropout_share_the_last_layer_and_are_averaged():
+    keras.utils.set_random_seed(0)
+    model = head_model(dropout=0.5, dropout_samples=4, hidden_units="5")
+    assert len(model.weights) == 4
+    x = np.random.default_rng(0).normal(size=(300, 6)).astype("float32")
+    one = keras.Model(model.input, model.get_layer("head_average")._inbound_nodes[0].input_tensors[0])
+    np.testing.assert_allclose(model(x, training=False), one(x, training=False), rtol=1e-5, atol=1e-6)
+    draws = [np.stack([m(x, training=True).numpy() for _ in range(30)]).std(0).mean() for m in (one, model)]
+    assert draws[1] < 0.85 * draws[0]  # the hidden layer's own input dropout is drawn once
+    for wrong in ({"dropout_samples": 2}, {"dropout": 0.1, "dropout_samples": 0}):
+        with pytest.raises(errors.InputError, match="dropout_samples"):
+            head_model(**wrong)
+
+
 def test_head_block_takes_every_variable_of_a_head_and_no_header():
     for weight in head_model(dropout=0.1, hidden_units="5,4,3").weights:
         assert re.fullmatch(HEAD_BLOCK, weight.path)
