@@ -233,9 +233,7 @@ class OptimizerSettings:
     l2: float = setting(0.0, "Penalty on the weights' squares. 0: off.", limits="[0, inf)")
     label_smoothing: float = setting(0.0, "The part of each label that is spread over all classes.", limits="[0, 1)")
     r_drop: float = setting(
-        0.0,
-        "R-Drop: run each batch twice and draw the two draws of dropout together, so strongly. 0: off.",
-        limits="[0, inf)",
+        0.0, "R-Drop: how strongly two draws of dropout for each example are drawn together. 0: off.", limits="[0, inf)"
     )
     focal_gamma: float = setting(
         0.0,
