@@ -27,7 +27,8 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     """Trains a model, keeps the best or last one, scores it and writes the run folder.
 
     The folder holds config.json; run.flags, which repeats the run; run.json, what was decided and measured;
-    tensorboard/; checkpoints/; model/, what `evaluate` and `predict` need; eval_predictions.jsonl; result.json.
+    schedule.png, the learning rate over the steps; tensorboard/; checkpoints/; model/, what `evaluate` and `predict`
+    need; eval_predictions.jsonl; result.json.
 
     Args:
       config: every setting; `config.run.seeds` must be 1 (see `kft.run.train_seeds`).
@@ -139,7 +140,9 @@ def _callbacks(
         restore=config.run.keep == "best",
     )
     scores = text.callbacks(config, run.task, monitor, evaluation, sources.evaluation)
-    callbacks = [_Stopwatch(), *scores, keep, inspection.TensorBoard(workdir / "tensorboard", config=flat(config))]
+    pictures = {"schedule": schedules.picture(run.learning_rate, run.steps, workdir / "schedule.png")}
+    board = inspection.TensorBoard(workdir / "tensorboard", config=flat(config), pictures=pictures)
+    callbacks = [_Stopwatch(), *scores, keep, board]
     if config.schedules.plateau:
         callbacks.append(schedules.PlateauCallback(run.learning_rate, monitor=monitor))
     checkpoint = training.Checkpoint(

@@ -4,6 +4,7 @@ import pathlib
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 def picture(schedule: keras.optimizers.schedules.LearningRateSchedule, total_steps: int, path: str) -> pathlib.Path:
@@ -25,11 +26,16 @@ def picture(schedule: keras.optimizers.schedules.LearningRateSchedule, total_ste
     from matplotlib.figure import Figure
 
     steps = np.unique(np.linspace(0, total_steps, 1001).astype(np.int64))
-    rates = [float(schedule(step)) for step in steps]
+
+    @tf.function(autograph=False)
+    def rates():  # one step at a time, as a schedule that is not ours may take no more
+        return tf.map_fn(lambda step: tf.cast(schedule(step), tf.float64), steps, fn_output_signature=tf.float64)
+
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.subplots()
-    axes.plot(steps, rates)
+    axes.plot(steps, rates().numpy())
     axes.set(xlabel="step", ylabel="learning rate", xlim=(0, total_steps), ylim=(0, None))
     axes.grid(alpha=0.3)
     figure.savefig(path, format="png", dpi=120)
     return pathlib.Path(path)
+

@@ -41,7 +41,7 @@ def test_the_run_folder_holds_every_file(finished):
     there = {path.relative_to(finished.workdir).as_posix() for path in finished.workdir.rglob("*")}
     assert there >= {
         "config.json", "run.flags", "run.json", "result.json", "eval_predictions.jsonl", "checkpoints",
-        "tensorboard", "model/model.json", "model/weights.safetensors",
+        "schedule.png", "tensorboard", "model/model.json", "model/weights.safetensors",
     }  # fmt: skip
     assert not [name for name in there if "/." in f"/{name}"], "a temporary file was left"
 
@@ -127,7 +127,7 @@ def test_tensorboard_has_curves_by_step_and_the_config(finished):
     events = EventMultiplexer().AddRunsFromDirectory(str(finished.workdir / "tensorboard")).Reload()
     found = [tags for kinds in events.Runs().values() for tags in kinds.values() if isinstance(tags, list)]
     tags = [tag for several in found for tag in several]
-    for words in ("loss", "accuracy", "learning_rate", "examples_per_second", "config"):
+    for words in ("loss", "accuracy", "learning_rate", "examples_per_second", "config", "pictures/schedule"):
         assert any(words in tag for tag in tags), (words, tags)
 
 
