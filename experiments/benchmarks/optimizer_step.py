@@ -5,8 +5,9 @@ Example:
 
 Both update the same shapes with the same gradients, in one process, by turns; the ratio is that of the medians. The
 rules of kft have layer-wise scales on rate and decay and a step for each variable. The embedding gradient of BERT comes
-as IndexedSlices, as it does from a backward pass. With --memory each rule also runs in a process of its own, and the
-highest resident memory of the processes is compared.
+as IndexedSlices, as it does from a backward pass. --call=apply_sums times kft as FineTuneModel uses it, where it also
+divides by the weight and gives the global norm; Keras' column is `apply` all the same. With --memory each rule also runs
+in a process of its own, and the highest resident memory of the processes is compared.
 """
 
 import json
@@ -55,8 +56,9 @@ def _define(flag_values):
     absl_flags.DEFINE_enum("shapes", "bert", ("bert", "resnet50"), "Of which model: 22.7 M or 25.6 M.", **define)
     absl_flags.DEFINE_list("rules", list(RULES), f"Which rules, of: {', '.join(RULES)}.", **define)
     absl_flags.DEFINE_bool("jit_compile", False, "Whether XLA compiles the update.", **define)
+    absl_flags.DEFINE_enum("call", "apply", ("apply", "apply_sums"), "What updates with kft.", **define)
     absl_flags.DEFINE_integer("runs", 5, "Measurements of each, of which the median counts.", 1, **define)
-    absl_flags.DEFINE_integer("updates", 5, "In each measurement.", 1, **define)
+    absl_flags.DEFINE_integer("updates", 10, "In each measurement.", 1, **define)
     absl_flags.DEFINE_bool("memory", False, "Whether to compare memory too, in processes of their own.", **define)
     absl_flags.DEFINE_enum("only", None, ("keras", "kft"), "Print the memory of this one, of one rule.", **define)
 
@@ -74,7 +76,8 @@ def _run(config, flag_values):
     for rule in flag_values.rules:
         rows.append({"rule": rule, **measure(rule, flag_values)})
         print(json.dumps(rows[-1]), flush=True)
-    print(f"\n{flag_values.shapes}, jit_compile={flag_values.jit_compile}\n{inspection.table(rows)}")
+    title = f"{flag_values.shapes}, jit_compile={flag_values.jit_compile}, {flag_values.call}"
+    print(f"\n{title}\n{inspection.table(rows)}")
 
 
 def measure(rule: str, settings: Any) -> dict[str, float]:
@@ -131,13 +134,15 @@ def make_update(rule: str, library: str, settings: Any) -> Callable[[], Any]:
         optimizer = getattr(keras.optimizers, theirs)(1e-3, weight_decay=decay or None, **arguments)
     optimizer.build(members)
 
-    # Gradients come as arguments, as constants could be folded.
+    # Gradients and weight come as arguments, as constants could be folded.
     @tf.function(jit_compile=settings.jit_compile, autograph=False)
-    def update(gradients):
+    def update(gradients, weight):
+        if library == "kft" and settings.call == "apply_sums":
+            return optimizer.apply_sums(gradients, members, weight)
         optimizer.apply(gradients, members)
         return optimizer.iterations.value + 0
 
-    call = lambda: update(gradients)  # noqa: E731
+    call = lambda: update(gradients, tf.constant(32.0))  # noqa: E731
     call(), call()
     return call
 
@@ -190,6 +195,7 @@ def _memory(rule, library, settings):
     """The highest resident memory of a process that makes ten updates, in MB."""
     command = [sys.executable, "-m", "experiments.benchmarks.optimizer_step", f"--rules={rule}", f"--only={library}"]
     command += [f"--shapes={settings.shapes}", f"--jit_compile={str(settings.jit_compile).lower()}"]
+    command += [f"--call={settings.call}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 

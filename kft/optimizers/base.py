@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from kft import errors
 from kft.optimizers import gradients as gradients_lib
+from kft.optimizers import penalties
 from kft.optimizers import slots as slots_lib
 from kft.optimizers import state
 from kft.optimizers import update as update_lib
@@ -50,8 +51,9 @@ class Optimizer(keras.optimizers.Optimizer):
       use_ema: whether to keep an average of each variable; `finalize_variable_values` puts it in its place.
       ema_momentum: float in [0, 1).
       loss_scale_factor: float > 0 that `scale_loss` multiplies the loss with, or "dynamic": from 2**15, halved
-        (down to 1) at an update that is not finite and is left out, doubled after 2,000 good ones.
-      l1: float >= 0, or rules over paths, of the penalty l1 * sum(abs(w)). Penalties are not in the loss shown.
+        at an update that is not finite and is left out, doubled after 2,000 good ones. At 1, the smallest, such an
+        update is an InvalidArgumentError, where XLA does not compile the update.
+      l1: float >= 0, or rules over paths, of the penalty l1 * sum(abs(w)); see `penalty`.
       l2: the same, of the penalty l2 / 2 * sum(w ** 2).
       decay_to_start: path patterns of the variables that decay towards the value they are built with, not to 0 (L2-SP).
       name: str.
@@ -102,7 +104,7 @@ class Optimizer(keras.optimizers.Optimizer):
         self.use_ema = bool(use_ema)
         self.ema_momentum = check_range("ema_momentum", ema_momentum, 0.0, 1.0)
         self.loss_scale_factor = loss_scale_factor
-        self.l1, self.l2 = slots_lib.penalty_rules("l1", l1), slots_lib.penalty_rules("l2", l2)
+        self.l1, self.l2 = penalties.rules("l1", l1), penalties.rules("l2", l2)
         self.decay_to_start = tuple(decay_to_start)
 
     def __init_subclass__(cls, **kwargs):
@@ -186,8 +188,11 @@ class Optimizer(keras.optimizers.Optimizer):
     def _slices_will_do(self):
         """Whether rows without a gradient stay as they are, and nothing asks for a norm."""
         clipped = self.clipvalue or self.clipnorm or self.global_clipnorm or self.loss_scale_factor
-        added = self.weight_decay or any(value for _, value in (*self.l1, *self.l2))
+        added = self.weight_decay or self._has_penalties()
         return self.takes_slices and self.accumulate_steps == 1 and not clipped and not added
+
+    def _has_penalties(self):
+        return any(value for _, value in (*self.l1, *self.l2))
 
     def _on_devices(self, function, args=()):
         """Calls the function on each device that holds the variables; the result of the first."""
@@ -212,6 +217,17 @@ class Optimizer(keras.optimizers.Optimizer):
         if self.loss_scale_factor is None:
             return loss
         return loss * tf.cast(slots_lib.loss_scale(self), loss.dtype)
+
+    def penalty(self, variables: Sequence[keras.Variable]) -> tf.Tensor | float:
+        """The penalties on these variables: what is descended besides the loss whose gradients are given.
+
+        FineTuneModel adds them to the training loss that it shows. Keras' own train step does not, and no evaluation
+        does, as it is of the data.
+        """
+        if not self._has_penalties():
+            return 0.0
+        indices = [self._get_variable_index(variable) for variable in variables]
+        return penalties.value(variables, self.l1_penalties[indices], self.l2_penalties[indices])
 
     def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
         """Puts the averages in place of the variables given, each its own; those never trained stay."""

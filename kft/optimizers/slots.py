@@ -1,6 +1,5 @@
 """What an optimizer keeps for each variable, made once: slots, steps, scales, averages, accumulators, loss scale."""
 
-import math
 from collections.abc import Sequence
 
 import keras
@@ -8,19 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from kft import errors, paths
-from kft.paths import Rules
 
 FIRST_LOSS_SCALE = 2.0**15
-
-
-def penalty_rules(name: str, value: float | Rules[float]) -> tuple[tuple[str, float], ...]:
-    """A penalty as rules over paths; a number is one for all variables."""
-    rules = ((".*", value),) if isinstance(value, (int, float)) else value
-    rules = tuple((str(pattern), float(penalty)) for pattern, penalty in rules)
-    for pattern, penalty in rules:
-        if not 0 <= penalty < math.inf:
-            raise errors.InputError(f"Got {name} {penalty!r} for {pattern!r}. Expected a number >= 0. Use 0 for none.")
-    return rules
 
 
 def path_of(variable: keras.Variable | tf.Variable) -> str:

@@ -6,9 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from kft.optimizers import gradients as gradients_lib
-from kft.optimizers import slots
+from kft.optimizers import penalties, slots
 
 GOOD_UPDATES_TO_DOUBLE = 2000
+NOT_FINITE = "kft: the gradient is not finite"
 
 
 def update(optimizer, indices: Sequence[int], gradients: Sequence[tf.Tensor], weight: tf.Tensor | None):
@@ -33,6 +34,8 @@ def update(optimizer, indices: Sequence[int], gradients: Sequence[tf.Tensor], we
     norm = gradients_lib.global_norm(gradients) * factor
     finite = tf.math.is_finite(norm) if checked else tf.constant(True)
     if dynamic:
+        can_fall = slots.loss_scale(optimizer) > 1.0
+        tf.debugging.check_numerics(tf.where(can_fall, 0.0, norm), f"{NOT_FINITE}, at the smallest loss scale")
         _adapt_loss_scale(optimizer, finite, weight > 0.0)
 
     if optimizer.accumulate_steps > 1:
@@ -81,7 +84,9 @@ def _update_all(optimizer, indices, gradients, factor, norm=None):
     variables = [optimizer._trainable_variables[index] for index in indices]
     if optimizer.l1_penalties[indices].any() or optimizer.l2_penalties[indices].any():
         gradients = [
-            _penalised(_times(gradient, factor), variable.value, optimizer.l1_penalties[i], optimizer.l2_penalties[i])
+            penalties.with_gradient(
+                _times(gradient, factor), variable.value, optimizer.l1_penalties[i], optimizer.l2_penalties[i]
+            )
             for i, gradient, variable in zip(indices, gradients, variables)
         ]
         factor = norm = None
@@ -133,14 +138,6 @@ def _decayed(optimizer, index, w, g, c):
     if optimizer.decay_form == "coupled":
         return g + c["weight_decay"] * distance
     tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=c["shrink"], delta=distance)
-    return g
-
-
-def _penalised(g, w, l1, l2):
-    if l2:
-        g += tf.constant(l2, g.dtype) * w
-    if l1:
-        g += tf.constant(l1, g.dtype) * tf.sign(w)
     return g
 
 

@@ -38,4 +38,3 @@ def picture(schedule: keras.optimizers.schedules.LearningRateSchedule, total_ste
     axes.grid(alpha=0.3)
     figure.savefig(path, format="png", dpi=120)
     return pathlib.Path(path)
-

@@ -21,8 +21,9 @@ class FineTuneModel(keras.Model):
         metrics  over the examples with weight_i > 0
 
     so examples of weight 0 (the padding of a last batch) change nothing, and several replicas give what one
-    gives. What does not train runs in inference mode, dropout and BatchNorm included. Made by
-    `kft.training.build_model`; nothing but `compile` and `fit` is needed to use it.
+    gives. The penalties are those of layers and, in training, those of the optimizer (`l1`, `l2`). What does not
+    train runs in inference mode, dropout and BatchNorm included. Made by `kft.training.build_model`; nothing but
+    `compile` and `fit` is needed to use it.
 
     Differs from Keras: the loss is divided by the sum of the weights, not by the number of examples;
     `metrics=` leave out examples of weight 0; XLA (`jit_compile=True`) compiles forward and backward of
@@ -141,6 +142,8 @@ class FineTuneModel(keras.Model):
         def step(data):
             x, y, weight = step_parts.unpack(data)
             gradients, loss_sum, weight_sum, y_pred = forward_backward(x, y, weight)
+            if hasattr(self.optimizer, "penalty"):  # what it descends besides the loss; the gradient is its own
+                loss_sum += self.optimizer.penalty(step_parts.present(gradients, variables)[1]) * weight_sum
             if getattr(self.optimizer, "needs_ascend", False):  # SAM: the gradient of another place, for the same batch
                 self.optimizer.ascend(*step_parts.present(gradients, variables), weight_sum)
                 gradients = forward_backward(x, y, weight)[0]

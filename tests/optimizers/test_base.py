@@ -212,6 +212,22 @@ def test_penalties_by_rules_count_before_the_clip():
     assert float(norm) == pytest.approx(2.0)
 
 
+def test_the_value_of_the_penalties_is_what_is_descended():
+    kernel, bias = variable([2.0, -3.0], "kernel"), variable([2.0, -3.0], "bias")
+    options = {"l1": [("kernel", 0.5), (".*", 0.0)], "l2": 0.1}
+    optimizer = built("gradient_descent", [kernel, bias], options=options)
+    assert float(optimizer.penalty([kernel, bias])) == pytest.approx(0.5 * 5 + 2 * 0.1 / 2 * 13)
+    assert float(optimizer.penalty([bias])) == pytest.approx(0.1 / 2 * 13)
+    with tf.GradientTape() as tape:
+        penalty = optimizer.penalty([kernel, bias])
+    wanted = tape.gradient(penalty, [kernel.value, bias.value])
+    before = cases.values([kernel, bias])
+    optimizer.apply_sums([tf.zeros(2)] * 2, [kernel, bias], 1.0)
+    for old, new, gradient in zip(before, cases.values([kernel, bias]), wanted):
+        np.testing.assert_allclose(old - new, gradient, rtol=1e-6)
+    assert built("adam", [variable([1.0])]).penalty([]) == 0.0
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_decay_to_the_start(name):
     """L2-SP: a kernel is drawn to its pretrained value, the head to 0."""
@@ -244,6 +260,26 @@ def test_dynamic_loss_scale_halves_skips_and_doubles(monkeypatch):
     for _ in range(3):
         assert moves(w, optimizer, [2.0**14]) == 1.0
     assert float(optimizer.loss_scale) == 2.0**15
+
+
+@pytest.mark.parametrize("jit", [None, False, True])
+def test_a_gradient_that_is_not_finite_at_the_smallest_loss_scale_is_an_error(jit):
+    """XLA has no errors: there it changes nothing, as ever."""
+    w = variable([1.0])
+    optimizer = built("gradient_descent", [w], options={"loss_scale_factor": "dynamic"})
+    optimizer.loss_scale.assign(2.0)
+    step = lambda gradient: optimizer.apply_sums([gradient], [w], 1.0)  # noqa: E731
+    step = step if jit is None else tf.function(step, jit_compile=jit)
+    step(tf.constant([np.inf]))
+    assert float(optimizer.loss_scale) == 1.0
+    if jit:
+        step(tf.constant([np.nan]))
+    else:
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not finite, at the smallest loss scale"):
+            step(tf.constant([np.nan]))
+    assert w.numpy() == 1.0 and float(optimizer.loss_scale) == 1.0
+    step(tf.constant([0.5]))
+    assert w.numpy() == 0.5
 
 
 def test_a_strangers_fit(mirrored_pair):

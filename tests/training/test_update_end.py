@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from kft import optimizers
+from kft import errors, optimizers
 from tests.training.models import crossentropy, examples, make_model, padded, values
 
 
@@ -53,6 +53,40 @@ def test_a_loss_scale_changes_nothing_but_the_range_of_the_gradients():
     expected = values(plain.weights)
     for path, value in values(scaled.weights).items():
         np.testing.assert_allclose(value, expected[path], atol=1e-6, err_msg=path)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_penalties_are_in_the_training_loss_that_is_shown(mirrored_pair, replicas):
+    """Those of what trains, before the update, once, however many replicas; an evaluation is of the data."""
+    x, y = examples(16)
+    model = make_model(mirrored_pair if replicas == 2 else None)
+    model.set_trainable(["head/.*"])
+    kernel = model.get_layer("head").kernel.numpy()
+    options = {"l1": [("head/kernel", 0.5), (".*", 0.0)], "l2": 0.1}
+    plain = train(make_model(), padded(x, y, 16), "gradient_descent", epochs=1)["loss"][0]
+    shown = train(model, padded(x, y, 16), "gradient_descent", epochs=1, **options)["loss"][0]
+    penalty = 0.5 * np.abs(kernel).sum() + 0.05 * (kernel**2).sum()
+    assert shown - plain == pytest.approx(penalty, rel=1e-4)
+    again = make_model()
+    again.compile("sgd", crossentropy())
+    again.set_weights(model.get_weights())
+    expected = again.evaluate(padded(x, y, 16), verbose=0)
+    assert model.evaluate(padded(x, y, 16), verbose=0) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_what_overflows_at_the_smallest_loss_scale_ends_the_run(mirrored_pair, replicas):
+    """15 halvings from 2 ** 15, which change nothing else; then an error."""
+    x, y = examples(16 * 8)
+    x[:, 2] = np.nan
+    model = make_model(mirrored_pair if replicas == 2 else None)
+    before = values(model.weights)
+    with pytest.raises(errors.NonFiniteError, match="not finite"):
+        train(model, padded(x, y, 8), "adam", loss_scale_factor="dynamic", epochs=2)
+    assert model.optimizer.loss_scale.numpy() == 1.0 and model.optimizer.iterations.numpy() == 0
+    assert 15 <= model.optimizer.skipped_updates.numpy() <= 16
+    for path, value in values(model.weights).items():
+        np.testing.assert_array_equal(value, before[path])
 
 
 class Recorder(keras.callbacks.Callback):
