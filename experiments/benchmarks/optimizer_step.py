@@ -6,8 +6,8 @@ Example:
 Both update the same shapes with the same gradients, in one process, by turns; the ratio is that of the medians. The
 rules of kft have layer-wise scales on rate and decay and a step for each variable. The embedding gradient of BERT comes
 as IndexedSlices, as it does from a backward pass. --call=apply_sums times kft as FineTuneModel uses it, where it also
-divides by the weight and gives the global norm; Keras' column is `apply` all the same. With --memory each rule also runs
-in a process of its own, and the highest resident memory of the processes is compared.
+divides by the weight and gives the global norm; Keras' column is `apply` all the same. With --memory each rule also
+runs in a process of its own, and the highest resident memory of the processes is compared.
 """
 
 import json

@@ -8,9 +8,8 @@ import tensorflow as tf
 
 from kft import errors
 from kft.optimizers import gradients as gradients_lib
-from kft.optimizers import penalties
+from kft.optimizers import penalties, state
 from kft.optimizers import slots as slots_lib
-from kft.optimizers import state
 from kft.optimizers import update as update_lib
 from kft.optimizers.scales import ParamScales
 from kft.paths import Rules
