@@ -9,8 +9,8 @@ all rules of one seed have its start and its batches. Into the folder go:
     curves.csv    for each seed, rule and step: loss of the batch before the update, and the effective step size, which
                   is the norm of the update over the norm of all weights
     curves.png    the medians over the seeds
-    table.txt     accuracy on the fifth of the data that nobody trains on, mean and 95 percent interval; losses and
-                  step sizes, early and late
+    table.txt     accuracy on the fifth of the data that nobody trains on and losses, early and late, each with its 95
+                  percent interval; step sizes
 
 By default it shows what the missing bias correction of Adam does to the first 100 steps.
 """
@@ -132,14 +132,14 @@ def report(runs: Sequence[dict[str, Any]]) -> str:
     rows = []
     for rule in dict.fromkeys(run["rule"] for run in runs):
         own = [run for run in runs if run["rule"] == rule]
-        loss, step_size = (np.mean([run[name] for run in own], axis=0) for name in ("loss", "step_size"))
-        early = slice(0, min(100, len(loss)))
+        step_size = np.mean([run["step_size"] for run in own], axis=0)
+        early = slice(0, min(100, len(step_size)))
         rows.append(
             {
                 "rule": rule,
                 "accuracy": str(inspection.mean_interval([run["accuracy"] for run in own])),
-                "loss, first 100": f"{loss[early].mean():.3f}",
-                "loss, last 50": f"{loss[-50:].mean():.3f}",
+                "loss, first 100": str(inspection.mean_interval([run["loss"][early].mean() for run in own])),
+                "loss, last 50": str(inspection.mean_interval([run["loss"][-50:].mean() for run in own])),
                 "1st step": f"{step_size[0]:.1e}",
                 "longest step": f"{step_size.max():.1e}",
                 "steps, first 100": f"{step_size[early].mean():.1e}",

@@ -217,6 +217,9 @@ class OptimizerSettings:
     )
     learning_rate: float = setting(5e-4, "The highest learning rate of the schedule.", limits="(0, inf)")
     weight_decay: float = setting(0.01, "Decoupled weight decay, times the learning rate. 0: off.", limits="[0, 1)")
+    decay_to_start: bool = setting(
+        False, "Weight decay draws what is pretrained to its pretrained values, not to 0 (L2-SP)."
+    )
     layer_decay: float = setting(
         1.0, "Each block below the head learns slower by this factor. 1: all alike.", limits="(0, 1]"
     )

@@ -202,7 +202,7 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
             weight_decay=config.optimizers.weight_decay,
             clip_global_norm=config.optimizers.clip_global_norm or None,
             scales=_scales(config, model, phases),
-            options=_optimizer_options(config),
+            options=_optimizer_options(config, model, phases),
         )
         model.compile(optimizer, loss=task.loss, metrics=task.metrics(), jit_compile=uses_xla(config))
     return Setup(strategy, task, backbone, model, batches, phases, epochs, learning_rate, lengths, report)
@@ -245,7 +245,7 @@ def monitor_of(config: RunConfig, task: tasks.Task) -> tuple[str, str]:
     return monitor, "min" if monitor.endswith("loss") else "max"
 
 
-def _optimizer_options(config: RunConfig) -> dict[str, Any]:
+def _optimizer_options(config, model, phases) -> dict[str, Any]:
     """Those given as text, and the settings that not every optimizer takes, where they are on."""
     settings = config.optimizers
     options = parse_options(settings.optimizer_options, what="optimizer_options")
@@ -253,6 +253,10 @@ def _optimizer_options(config: RunConfig) -> dict[str, Any]:
         options["accumulate_steps"] = settings.accumulate_steps
     if settings.ema:
         options |= {"use_ema": True, "ema_momentum": settings.ema}
+    if settings.decay_to_start:
+        pretrained = model.blocks[: len(model.blocks) - 1 - config.models.reinitialize_top_blocks]
+        trained = _trained_by_any(model, phases)
+        options["decay_to_start"] = [b for b in pretrained if any(re.fullmatch(b, path) for path in trained)]
     return options | {name: getattr(settings, name) for name in ("l1", "l2") if getattr(settings, name)}
 
 
@@ -261,8 +265,7 @@ def _scales(config, model, phases) -> optimizers.ParamScales | None:
     rate = config.optimizers.layer_decay * phases[0].layer_decay
     if rate == 1.0 and not optimizers.OPTIMIZERS[config.optimizers.optimizer].startswith("kft."):
         return None
-    patterns = [pattern for phase in phases for pattern in phase.trainable]
-    trained = paths.select([variable.path for variable in model.parameters], patterns, what="trainable")
+    trained = _trained_by_any(model, phases)
     rules = optimizers.layerwise_decay(model.blocks, rate)
     return optimizers.ParamScales(
         learning_rate=[rule for rule in rules if any(re.fullmatch(rule[0], path) for path in trained)],
@@ -276,6 +279,12 @@ def _warm_start(config: RunConfig, model: training.FineTuneModel, train: data.So
     return training.warm_start(
         model, config.models.warm_start, allow=config.models.warm_start_allow, label_names=train.label_names
     )
+
+
+def _trained_by_any(model, phases) -> list[str]:
+    """The paths of what the optimizer is built with."""
+    patterns = [pattern for phase in phases for pattern in phase.trainable]
+    return paths.select([variable.path for variable in model.parameters], patterns, what="trainable")
 
 
 def _reinitialize(model: training.FineTuneModel, backbone: models.Backbone, count: int) -> None:

@@ -170,6 +170,14 @@ def test_a_variable_that_joins_at_step_1000_makes_the_same_moves(case):
     np.testing.assert_array_equal(together.steps, [1100, 100])
 
 
+def test_a_constraint_holds_after_each_update():
+    w = keras.Variable(np.array([0.5, -0.5], "float32"), name="w")
+    w.constraint = keras.constraints.NonNeg()
+    optimizer = built("adam", [w])
+    optimizer.apply_sums([tf.constant([1.0, -1.0])], [w], 1.0)
+    np.testing.assert_allclose(w.numpy(), [0.0, 0.5], rtol=1e-6)
+
+
 def test_flush_applies_the_last_part_and_ticks_once():
     w = variable([0.0])
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [1.0, 10.0])

@@ -260,6 +260,30 @@ def test_frozen_is_bit_equal(case):
     assert np.abs(members[2].numpy()).min() > 0
 
 
+@pytest.mark.parametrize("case", NAMES)
+def test_what_is_excluded_from_decay_is_bit_equal(case):
+    """R17: by a scale of 0, and by the name as Keras does it."""
+    results = []
+    for decay, exclude in ((0.0, False), (0.1, False), (0.1, True)):
+        members = cases.variables()
+        scales = ParamScales(weight_decay=[(".*", 1.0)] if exclude else [("bias", 0.0), (".*", 1.0)])
+        optimizer = cases.make(case, weight_decay=decay, scales=scales)
+        if exclude:
+            optimizer.exclude_from_weight_decay(var_names=["bias"])
+        optimizer.build(members)
+        for seed in range(3):  # gradients that do not depend on the other variables
+            random = np.random.RandomState(seed)
+            gradients = [tf.constant(random.randn(*v.shape).astype("float32")) for v in members]
+            if case == "sam":
+                optimizer.ascend(gradients, members, 1.0)
+            optimizer.apply_sums(gradients, members, 1.0)
+        results.append(cases.values(members))
+    plain, scaled, excluded = results
+    np.testing.assert_array_equal(scaled[2], plain[2])
+    np.testing.assert_array_equal(excluded[2], plain[2])
+    assert (scaled[1] != plain[1]).any() and (excluded[1] != plain[1]).any()
+
+
 @pytest.mark.parametrize("name", [name for name in optimizers.OPTIMIZERS if not optimizers.is_ours(name)])
 def test_rules_of_keras_are_made_and_refuse_scales(name):
     optimizer = optimizers.make_optimizer(name, learning_rate=0.01, clip_global_norm=1.0)

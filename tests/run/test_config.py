@@ -30,7 +30,7 @@ CONTRACT = {
     "tokens_per_batch",
     "models": "backbone backbone_weights pooling head_dropout head_hidden_units head_activation batchnorm "
     "reinitialize_top_blocks",
-    "optimizers": "optimizer optimizer_options learning_rate weight_decay layer_decay clip_global_norm "
+    "optimizers": "optimizer optimizer_options learning_rate weight_decay decay_to_start layer_decay clip_global_norm "
     "accumulate_steps ema l1 l2 label_smoothing",
     "schedules": "schedule schedule_options warmup plateau trainable cache cache_budget cache_views",
     "execution": "strategy xla precision steps_per_execution checkpoint_every on_nan",
