@@ -10,7 +10,7 @@ from kft.optimizers.means import approach
 class Moments(Optimizer):
     """The base of Adam and its like: the moments m and v, and what they lack at the start."""
 
-    def __init__(self, learning_rate, *, beta_1, beta_2, epsilon, **settings):
+    def __init__(self, learning_rate=0.001, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, **settings):
         super().__init__(learning_rate, **settings)
         self.beta_1 = check_range("beta_1", beta_1, 0.0, 1.0)
         self.beta_2 = check_range("beta_2", beta_2, 0.0, 1.0)

@@ -51,7 +51,7 @@ class Optimizer(keras.optimizers.Optimizer):
       ema_momentum: float in [0, 1).
       loss_scale_factor: float > 0 that `scale_loss` multiplies the loss with, or "dynamic": from 2**15, halved
         at an update that is not finite and is left out, doubled after 2,000 good ones. At 1, the smallest, such an
-        update is an InvalidArgumentError, where XLA does not compile the update.
+        update is an error (in Keras' train step only where XLA does not compile it).
       l1: float >= 0, or rules over paths, of the penalty l1 * sum(abs(w)); see `penalty`.
       l2: the same, of the penalty l2 / 2 * sum(w ** 2).
       decay_to_start: path patterns of the variables that decay towards the value they are built with, not to 0 (L2-SP).

@@ -29,8 +29,8 @@ class LAMB(Moments):
 
     decay_form = "own"
 
-    def __init__(self, learning_rate=0.001, *, beta_1=0.9, beta_2=0.999, epsilon=1e-6, **settings):
-        super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **settings)
+    def __init__(self, learning_rate=0.001, *, epsilon=1e-6, **settings):
+        super().__init__(learning_rate, epsilon=epsilon, **settings)
 
     def coefficients(self, step, learning_rate):
         return super().coefficients(step, tf.ones_like(step)) | {"rate": learning_rate}

@@ -30,9 +30,6 @@ class RAdam(Moments):
     Reference: Liu et al. 2020, algorithm 2. Differs from PyTorch, which waits until rho > 5; epsilon as in `Adam`.
     """
 
-    def __init__(self, learning_rate=0.001, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, **settings):
-        super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **settings)
-
     def coefficients(self, step, learning_rate):
         adam = super().coefficients(step, learning_rate)
         beta_2 = tf.constant(single(self.beta_2), step.dtype)

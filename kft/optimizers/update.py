@@ -9,7 +9,6 @@ from kft.optimizers import gradients as gradients_lib
 from kft.optimizers import penalties, slots
 
 GOOD_UPDATES_TO_DOUBLE = 2000
-NOT_FINITE = "kft: the gradient is not finite"
 
 
 def update(optimizer, indices: Sequence[int], gradients: Sequence[tf.Tensor], weight: tf.Tensor | None):
@@ -28,14 +27,18 @@ def update(optimizer, indices: Sequence[int], gradients: Sequence[tf.Tensor], we
     if weight is None and optimizer.accumulate_steps == 1 and not dynamic:
         _update_all(optimizer, indices, gradients, unscale)
         return None
-    checked = weight is not None or dynamic
-    weight = tf.ones([]) if weight is None else weight
+    means = weight is None
+    checked = dynamic or not means
+    weight = tf.ones([]) if means else weight
     factor = _product(tf.math.divide_no_nan(1.0, weight), unscale)
     norm = gradients_lib.global_norm(gradients) * factor
     finite = tf.math.is_finite(norm) if checked else tf.constant(True)
     if dynamic:
-        can_fall = slots.loss_scale(optimizer) > 1.0
-        tf.debugging.check_numerics(tf.where(can_fall, 0.0, norm), f"{NOT_FINITE}, at the smallest loss scale")
+        if means:  # who hands over sums looks at the norm
+            can_fall = slots.loss_scale(optimizer) > 1.0
+            tf.debugging.check_numerics(
+                tf.where(can_fall, 0.0, norm), "Got a gradient that is not finite at loss scale 1"
+            )
         _adapt_loss_scale(optimizer, finite, weight > 0.0)
 
     if optimizer.accumulate_steps > 1:

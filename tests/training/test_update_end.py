@@ -81,7 +81,7 @@ def test_what_overflows_at_the_smallest_loss_scale_ends_the_run(mirrored_pair, r
     x[:, 2] = np.nan
     model = make_model(mirrored_pair if replicas == 2 else None)
     before = values(model.weights)
-    with pytest.raises(errors.NonFiniteError, match="not finite"):
+    with pytest.raises(errors.NonFiniteError):
         train(model, padded(x, y, 8), "adam", loss_scale_factor="dynamic", epochs=2)
     assert model.optimizer.loss_scale.numpy() == 1.0 and model.optimizer.iterations.numpy() == 0
     assert 15 <= model.optimizer.skipped_updates.numpy() <= 16
