@@ -171,7 +171,7 @@ class Optimizer(keras.optimizers.Optimizer):
         indices = [self._get_variable_index(variable) for variable in variables]
         reduced = gradients_lib.sum_over_replicas(gradients if weight is None else [*gradients, weight])
         weight = None if weight is None else reduced.pop()
-        if weight is not None or not self._slices_will_do():
+        if tf.distribute.has_strategy():
             reduced = [gradients_lib.dense(gradient, v.shape) for gradient, v in zip(reduced, variables)]
         gradients = [tf.cast(gradient, variable.dtype) for gradient, variable in zip(reduced, variables)]
         if not tf.distribute.has_strategy():
@@ -184,11 +184,9 @@ class Optimizer(keras.optimizers.Optimizer):
             on_devices, self._distribution_strategy, gradients, weight
         )
 
-    def _slices_will_do(self):
-        """Whether rows without a gradient stay as they are, and nothing asks for a norm."""
-        clipped = self.clipvalue or self.clipnorm or self.global_clipnorm or self.loss_scale_factor
-        added = self.weight_decay or self._has_penalties()
-        return self.takes_slices and self.accumulate_steps == 1 and not clipped and not added
+    def slices_will_do(self) -> bool:
+        """Whether rows without a gradient stay as they are."""
+        return self.takes_slices and not (self.clipvalue or self.clipnorm or self.weight_decay or self._has_penalties())
 
     def _has_penalties(self):
         return any(value for _, value in (*self.l1, *self.l2))

@@ -20,12 +20,28 @@ def sum_over_replicas(values: Sequence[tf.Tensor | tf.IndexedSlices]) -> list[tf
     return replica.all_reduce(tf.distribute.ReduceOp.SUM, list(values))
 
 
-def global_norm(gradients: Sequence[tf.Tensor]) -> tf.Tensor:
-    """sqrt(sum of the squares of all elements), float32. One read of the gradients, no copy.
+def times(gradient: tf.Tensor | tf.IndexedSlices, factor: tf.Tensor | float | None):
+    """gradient * factor, slices as slices; with None the gradient."""
+    if factor is None:
+        return gradient
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(times(gradient.values, factor), gradient.indices, gradient.dense_shape)
+    return gradient * tf.cast(factor, gradient.dtype)
 
-    The gradients are dense; with repeated embedding ids left apart the norm would be too small.
+
+def global_norm(gradients: Sequence[tf.Tensor | tf.IndexedSlices]) -> tf.Tensor:
+    """sqrt(sum of the squares of all elements), float32; rows of one id are summed first, else it is too small.
+
+    One read of the gradients, no copy of dense ones.
     """
-    return tf.sqrt(2.0 * tf.add_n([tf.cast(tf.nn.l2_loss(gradient), tf.float32) for gradient in gradients]))
+    parts = [_summed_rows(part) if isinstance(part, tf.IndexedSlices) else part for part in gradients]
+    return tf.sqrt(2.0 * tf.add_n([tf.cast(tf.nn.l2_loss(part), tf.float32) for part in parts]))
+
+
+def _summed_rows(slices):
+    """A row for each id, and zeros for the rest, in the shape of the slices' values."""
+    _, row = tf.unique(slices.indices)
+    return tf.math.unsorted_segment_sum(slices.values, row, tf.shape(slices.values)[0])
 
 
 def clip_factor(norm: tf.Tensor, max_norm: float) -> tf.Tensor:

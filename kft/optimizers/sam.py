@@ -67,7 +67,7 @@ class SAM(Wrapper):
 
             def move():
                 for (_, w), gradient in zip(pairs, gradients):
-                    w.assign_add(tf.cast(self.radius / norm, w.dtype) * gradient)
+                    w.assign_add(gradients_lib.dense(gradients_lib.times(gradient, self.radius / norm), w.shape))
                 return True
 
             tf.cond(tf.math.is_finite(norm) & (norm > 0.0), move, lambda: False)

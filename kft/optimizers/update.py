@@ -17,7 +17,7 @@ def update(optimizer, indices: Sequence[int], gradients: Sequence[tf.Tensor], we
     Args:
       optimizer: the Optimizer, built.
       indices: which of its variables.
-      gradients: their sums over all examples, dense; with weight None, their means.
+      gradients: their sums over all examples; with weight None, their means.
       weight: float32 scalar, the sum of all examples' weights; or None.
 
     Returns: the norm of the mean gradient; None where weight is None and nobody needs it.
@@ -65,7 +65,8 @@ def flush(optimizer, indices: Sequence[int]) -> None:
 
 def _accumulate(optimizer, indices, gradients, unscale, weight):
     for index, gradient in zip(indices, gradients):
-        optimizer.accumulated[index].value.assign_add(_times(gradient, unscale))
+        accumulated = optimizer.accumulated[index].value
+        accumulated.assign_add(gradients_lib.dense(gradients_lib.times(gradient, unscale), accumulated.shape))
     optimizer.accumulated_weight.value.assign_add(weight)
     calls = optimizer.accumulated_calls.value
     calls.assign_add(1)
@@ -88,7 +89,10 @@ def _update_all(optimizer, indices, gradients, factor, norm=None):
     if optimizer.l1_penalties[indices].any() or optimizer.l2_penalties[indices].any():
         gradients = [
             penalties.with_gradient(
-                _times(gradient, factor), variable.value, optimizer.l1_penalties[i], optimizer.l2_penalties[i]
+                gradients_lib.dense(gradients_lib.times(gradient, factor), variable.shape),
+                variable.value,
+                optimizer.l1_penalties[i],
+                optimizer.l2_penalties[i],
             )
             for i, gradient, variable in zip(indices, gradients, variables)
         ]
@@ -100,7 +104,9 @@ def _update_all(optimizer, indices, gradients, factor, norm=None):
         indices, variables, gradients, _coefficients(optimizer, indices, variables)
     ):
         w = variable.value
-        g = _clipped(optimizer, _times(gradient, factor))
+        g = gradients_lib.times(gradient, factor)
+        if not optimizer.slices_will_do():
+            g = _clipped(optimizer, gradients_lib.dense(g, w.shape))
         slot = {name: members[index].value for name, members in optimizer.slot_variables.items()}
         optimizer.update(w, _decayed(optimizer, index, w, g, c), slot, c)
         if variable.constraint is not None:
@@ -166,7 +172,3 @@ def _adapt_loss_scale(optimizer, finite, any_weight):
 
 def _product(first, second):
     return first if second is None else first * second
-
-
-def _times(gradient, factor):
-    return gradient if factor is None else gradient * tf.cast(factor, gradient.dtype)
