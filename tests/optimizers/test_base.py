@@ -218,6 +218,10 @@ def test_penalties_by_rules_count_before_the_clip():
     np.testing.assert_allclose(kernel.numpy(), [2 - (1 + 0.5 + 0.2), -3 - (1 - 0.5 - 0.3)], rtol=1e-6)
     np.testing.assert_allclose(bias.numpy(), [1.0, -4.0])
     assert float(norm) == pytest.approx(2.0)
+    w = variable([2.0, -3.0])
+    clipped = built("gradient_descent", [w], clip_global_norm=0.5, options={"l1": 0.5, "l2": 0.1})
+    whole = np.array([1 + 0.5 + 0.2, 1 - 0.5 - 0.3])
+    np.testing.assert_allclose(moves(w, clipped, [1.0, 1.0]), 0.5 * whole / np.linalg.norm(whole), rtol=1e-6)
 
 
 def test_the_value_of_the_penalties_is_what_is_descended():

@@ -125,3 +125,20 @@ def test_adam_couples_its_decay_and_keras_does_not():
     assert moved["coupled"] == pytest.approx(0.01, rel=1e-4)
     assert moved["decoupled"] == pytest.approx(0.001, rel=1e-3)
     assert moved["keras"] == moved["decoupled"]
+
+
+def test_adafactor_of_keras_makes_nan_where_row_and_column_have_no_gradient():
+    """1e-30 times 1e-30 is 0 in float32. If this fails, Keras has mended it: change docs/optimizers.md."""
+    gradient = tf.constant([[1.0, 0.0], [0.0, 0.0]])
+    for options, is_nan in (({}, True), ({"epsilon_1": 1e-15}, False)):
+        w = keras.Variable(np.ones((2, 2), "float32"), name="w")
+        optimizer = ours("adafactor", 0.01, **options)
+        optimizer.build([w])
+        optimizer.apply([gradient], [w])
+        assert np.isnan(w.numpy()[1, 1]) == is_nan
+
+
+def test_ftrl_of_keras_makes_nan_of_a_rate_of_0():
+    """As the first one of a warm-up. If this fails, Keras has mended it: change docs/optimizers.md."""
+    assert np.isnan(after(ours("ftrl", 0.0), random_gradients(1))).any()
+    assert np.isfinite(after(ours("ftrl", 0.1), random_gradients(1))).all()
