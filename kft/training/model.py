@@ -10,8 +10,6 @@ from keras.src.models.functional import operation_fn
 from kft import errors, paths
 from kft.training import bad_numbers, fitting, frozen, r_drop, step_parts, weighted
 
-NOT_FINITE = "kft: the gradient is not finite"
-
 
 class FineTuneModel(keras.Model):
     """A functional model that `fit`, `evaluate` and `predict` treat exactly.
