@@ -33,7 +33,10 @@ def describe(config: RunConfig) -> str:
 
 def costs(config: RunConfig, run: setup.Setup) -> list[dict[str, Any]]:
     """A row for each phase: estimated seconds and memory, from the time of some forward passes on this machine."""
-    cached = config.schedules.cache != "off"
+    settings = config.schedules
+    cached = settings.cache != "off"
+    if settings.cache == "auto" and not settings.cache_views:
+        cached = not training.depends_on_epoch(run.batches)
     phases = run.phase_epochs()
     mebi = 2**20
     return [

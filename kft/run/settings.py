@@ -267,11 +267,15 @@ class ScheduleSettings:
     )
     cache: str = setting(
         "off",
-        "Run the frozen lower part once and store its outputs: exact (equal results), fast (half the size), or off.",
-        choices=("off", "exact", "fast"),
+        "Run the frozen lower part once in each phase and store its outputs: exact (equal results), fast (half the "
+        "size), off, or auto (exact, if nothing is augmented at random and memory has room).",
+        choices=("auto", "exact", "fast", "off"),
     )
     cache_budget: int = setting(
-        0, "Memory for the cache; the rest goes to disk. 0: a third of what is free.", unit="bytes", limits="[0, inf)"
+        0,
+        "Memory for the cache; the rest goes to disk, but with auto. 0: a third of what is free.",
+        unit="bytes",
+        limits="[0, inf)",
     )
     cache_views: int = setting(
         0,

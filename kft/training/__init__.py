@@ -11,6 +11,7 @@ __getattr__ = tables.lazy_attributes(
         "LoadReport": "kft.training.load_report:LoadReport",
         "KeepBest": "kft.training.keep_best:KeepBest",
         "FrozenPrefix": "kft.training.frozen_prefix:FrozenPrefix",
+        "depends_on_epoch": "kft.training.graph_part:depends_on_epoch",
         "build_model": "kft.training.build:build_model",
         "estimate": "kft.training.estimates:estimate",
         "fine_tune": "kft.training.phases:fine_tune",

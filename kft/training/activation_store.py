@@ -97,13 +97,19 @@ class Storage:
     Args:
       budget: bytes of memory for all rows together; 0 for a third of what is free now.
       folder: for the files; None for a temporary folder.
+      disk: whether anything may go there.
     """
 
-    def __init__(self, budget: int = 0, folder: str | os.PathLike | None = None):
+    def __init__(self, budget: int = 0, folder: str | os.PathLike | None = None, *, disk: bool = True):
         self.budget = budget or free_memory() // 3
         self._folder = pathlib.Path(folder or tempfile.gettempdir())
-        self._made = False
+        self._made, self._disk = False, disk
         self._rows: list[MemoryRows | DiskRows] = []
+
+    @property
+    def limits(self) -> str:
+        """What is full where `place_for` gives None."""
+        return f"the budget of {self.budget / 2**20:,.0f} MiB" + (" nor the disk" if self._disk else "")
 
     @property
     def in_memory(self) -> int:
@@ -114,6 +120,8 @@ class Storage:
         """Where `size` bytes more would go: "memory", "disk", or None where there is no room."""
         if self.in_memory + size <= self.budget:
             return "memory"
+        if not self._disk:
+            return None
         if not self._folder.is_dir():
             self._folder.mkdir(parents=True)
             self._made = True

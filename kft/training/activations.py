@@ -132,7 +132,7 @@ class Activations:
         size = self.size(targets)
         place = self.storage.place_for(size)
         if place is None:
-            raise graph_part.NotStoredError(f"{size / 2**20:,.0f} MiB fit neither the budget nor the disk")
+            raise graph_part.NotStoredError(f"{size / 2**20:,.0f} MiB do not fit {self.storage.limits}")
         made = []
         for tensor, item in zip(targets, values, strict=True):
             ragged = self.is_ragged(tensor)
@@ -262,7 +262,7 @@ def check_views(data: Any, views: int) -> int:
     """The views to store: 1 where each epoch gives the same examples.
 
     Args:
-      data: of `kft.data.batches`.
+      data: of `kft.data.batches` or `kft.data.token_batches`.
       views: as asked for; 0 for none.
 
     Raises: InputError for random augmentation without views.

@@ -14,7 +14,7 @@ from kft import errors
 from kft.training import activation_store, activations, callback_state, graph_part
 from kft.training.split_graph import Subgraph, frontier, frozen_tensors, needed_nodes, nodes_in_order
 
-CACHES = ("off", "exact", "fast")
+CACHES = ("off", "auto", "exact", "fast")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,8 @@ class FrozenPrefix:
       model: FineTuneModel.
       phases: (first epoch, end, phase), as of `kft.trainable.epochs_of_phases`.
       mode: "exact": float32, the shape of the batches and the XLA setting are those of the run without; "fast":
-        float32 is stored as bfloat16.
+        float32 is stored as bfloat16; "auto": as exact, but not where examples are augmented at random, and decided
+        without a clock, so that a run that is repeated or resumed decides the same.
       views: augmented views of each example; 0 refuses augmentation.
       storage: where activations go.
       report: gets a line for each decision.
@@ -66,7 +67,8 @@ class FrozenPrefix:
         if mode not in CACHES:
             raise errors.unknown_name("cache", mode, CACHES)
         self.model, self.phases = model, phases
-        self.mode, self.views, self.storage, self.report = mode, views, storage, report
+        self.mode, self.views, self.storage, self.report = "exact" if mode == "auto" else mode, views, storage, report
+        self._by_clock = mode != "auto"
         self.decisions: list[dict[str, Any]] = []
         self._random: frozenset[int] = frozenset()
         self._decided: dict[str, bool] = {}
@@ -127,8 +129,11 @@ class FrozenPrefix:
     def _batches(self, number: int, role: str, data: Any, digests: dict[int, bytes]) -> Any | None:
         """The data of a phase, stored; None if it is not."""
         if not self.plans[number].num_operations:
-            self._say(number, role, "nothing is frozen below what trains")
-            return None
+            return self._say(number, role, "nothing is frozen below what trains")
+        if getattr(self.model.distribute_strategy.extended, "_in_multi_worker_mode", lambda: False)():
+            return self._say(number, role, "each of several workers would see a part of the examples only")
+        if not (self._by_clock or self.views) and graph_part.depends_on_epoch(data):
+            return self._say(number, role, "examples are augmented at random")
         stored = self._activations(data)
         while True:
             plan = self.plans[number]
@@ -217,13 +222,18 @@ class FrozenPrefix:
         return [(self.plans[n].epochs, self.plans[n].num_operations / whole) for n in numbers]
 
     def _is_read_often(self, shares: Sequence[tuple[int, float]], stored: activations.Activations) -> bool:
-        """Whether it can pay at all, before anything is traced."""
-        return sum(epochs for epochs, _ in shares) > stored.views
+        """Whether it can pay at all, before anything is traced; "auto" goes by the whole run, resumed or not."""
+        epochs = [epochs for epochs, _ in shares]
+        if not self._by_clock:
+            epochs = [plan.epochs for plan in self.plans if plan.num_operations]
+        return sum(epochs) > stored.views
 
     def _pays(self, shares: Sequence[tuple[int, float]], stored: activations.Activations):
         """Whether storing costs less than computing, over all the phases that it serves."""
 
         def pays(computing: float, writing: float, reading: float) -> bool:
+            if not self._by_clock:
+                return True
             each_time = stored.seconds_per_batch or computing
             without = sum(epochs * share for epochs, share in shares) * each_time
             store = stored.views * (computing + writing) + sum(epochs for epochs, _ in shares) * reading
@@ -297,7 +307,8 @@ class FrozenPrefix:
 
     def _say(self, number: int, role: str, text: str, *, size: int = 0) -> None:
         self.decisions.append({"phase": number + 1, "data": role, "stored": size > 0, "bytes": size, "text": text})
-        self.report(f"frozen part, phase {number + 1}, {role}: {'' if size else 'not stored, as '}{text}")
+        if size or self._by_clock:  # "auto" was not asked for, so it says what it does, not what it does not
+            self.report(f"frozen part, phase {number + 1}, {role}: {'' if size else 'not stored, as '}{text}")
 
 
 def _outputs_of(model: Any, suffix: Subgraph) -> Callable[..., Any]:

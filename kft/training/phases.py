@@ -42,7 +42,8 @@ def fine_tune(
       callbacks: as of `fit`.
       verbose: as of `fit`.
       cache: "exact" or "fast" run what is frozen once in each phase and train the rest on what it gave; see
-        `kft.training.FrozenPrefix`. "off" computes it in every step.
+        `kft.training.FrozenPrefix`. "auto" is "exact" where examples are not augmented at random and what is stored
+        fits the budget. "off" computes it in every step.
       cache_budget: bytes of memory for what is stored; 0 for a third of what is free. What does not fit goes to disk.
       cache_views: with random augmentation, how many augmented views of each example are stored; epoch e sees view
         e % cache_views.
@@ -69,7 +70,7 @@ def fine_tune(
         model=model,
     )
     shared.verbose = verbose
-    storage = activation_store.Storage(cache_budget, cache_folder)
+    storage = activation_store.Storage(cache_budget, cache_folder, disk=cache != "auto")
     with contextlib.closing(storage), saved.running(model) if saved else contextlib.nullcontext():
         prefix = None
         if cache != "off":

@@ -1,5 +1,7 @@
 """Training on stored activations is the same training."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -8,10 +10,11 @@ import tensorflow as tf
 from kft import data, errors, training
 from kft.duration import Duration
 from kft.trainable import Phase
-from kft.training import activation_store, frozen_prefix
+from kft.training import activation_store, activations, frozen_prefix
 from kft.training.split_graph import split_at_frozen_prefix
 from tests.training import prefix_models
 from tests.training.prefix_models import BLOCKS, compile_model, image_batches, residual_model, values
+from tests.training.test_checkpoint import StopAfter, Stopped
 
 
 def phases(*parts):
@@ -239,6 +242,41 @@ def test_frozen_weights_that_change_are_noticed():
         train(compile_model(residual_model()), phases((0, 1)), cache="exact", callbacks=[MovesTheStem()])
 
 
+class MinusTheMeanOfTheBatch(keras.layers.Layer):
+    def call(self, x):
+        return x - keras.ops.mean(x, axis=0, keepdims=True)
+
+
+def test_what_depends_on_the_rest_of_the_batch_is_noticed():
+    """No draw, no state: the sample is computed once more in other company, and differs."""
+    inputs = keras.Input((6, 6, 2))
+    x = MinusTheMeanOfTheBatch(name="centre")(keras.layers.Conv2D(4, 3, name="stem")(inputs))
+    outputs = keras.layers.Dense(3, name="head")(keras.layers.Flatten(name="flat")(x))
+    model = compile_model(training.FineTuneModel(inputs, outputs, blocks=("stem/.*", "head/.*")))
+    history, _ = train(model, (Phase(Duration(0, "steps"), ("head/.*",)),), cache="exact")
+    assert "a sample computed again differs" in history.cache[0]["text"]
+
+
+def test_data_that_changed_between_phases_is_noticed():
+    images = tf.Variable(np.random.RandomState(0).randn(20, 6, 6, 2).astype("float32"))
+    source = prefix_models.source_of(images.numpy())
+    source = dataclasses.replace(source, load=lambda index: {"x": tf.gather(images, index)})
+    batches = data.batches(
+        source, encode=lambda raw, _: raw["x"], preprocess=lambda x: x, global_batch_size=8, shuffle=True
+    )
+    changes = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: images.assign(images + 1.0))
+    history, _ = train(
+        compile_model(residual_model()),
+        phases((0, 1), (1, 2)),
+        epochs=3,
+        data=batches,
+        cache="exact",
+        callbacks=[changes],
+    )
+    first, second = (decision for decision in history.cache if decision["data"] == "train")
+    assert first["stored"] and not second["stored"] and "a sample computed again differs" in second["text"]
+
+
 def test_what_pays_is_measured_and_said(monkeypatch, capsys):
     monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: False)
     history, _ = train(compile_model(residual_model()), phases((0, 1)), cache="exact")
@@ -259,7 +297,7 @@ def test_nothing_frozen_is_nothing_stored():
 def test_no_room_is_no_store(monkeypatch, tmp_path):
     monkeypatch.setattr(activation_store.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
     history, _ = train(compile_model(residual_model()), phases((0, 1)), cache="exact", cache_budget=1)
-    assert not history.cache[0]["stored"] and "fit neither" in history.cache[0]["text"]
+    assert not history.cache[0]["stored"] and "nor the disk" in history.cache[0]["text"]
 
 
 class AlwaysNoise(keras.layers.Layer):
@@ -287,6 +325,55 @@ def test_the_cut_is_below_what_draws():
     results = [train(make(), schedule, cache=cache) for cache in ("off", "exact")]
     assert results[1][0].cache[0]["text"].startswith("1 operations")
     assert_same(results[1][1], results[0][1])
+
+
+class CallsPython(keras.layers.Layer):
+    def call(self, x):
+        return tf.ensure_shape(tf.numpy_function(lambda x: x + np.float32(1), [x], tf.float32), x.shape)
+
+
+def test_a_function_of_python_is_not_taken_for_the_same_each_time():
+    inputs = keras.Input((6, 6, 2))
+    x = CallsPython(name="odd")(keras.layers.Conv2D(4, 3, name="stem")(inputs))
+    outputs = keras.layers.Dense(3, name="head")(keras.layers.GlobalAveragePooling2D(name="pool")(x))
+    model = compile_model(training.FineTuneModel(inputs, outputs, blocks=("stem/.*", "head/.*")))
+    history, _ = train(model, (Phase(Duration(0, "steps"), ("head/.*",)),), cache="exact")
+    assert not history.cache[0]["stored"] and "PyFunc" in history.cache[0]["text"]
+
+
+def test_a_penalty_on_outputs_ends_the_frozen_part():
+    """It is part of the loss of each step, and its layer is frozen."""
+
+    def make():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((6, 6, 2))
+        x = keras.layers.Conv2D(4, 3, name="stem")(inputs)
+        x = keras.layers.Conv2D(4, 3, activity_regularizer="l2", kernel_regularizer="l2", name="costly")(x)
+        outputs = keras.layers.Dense(3, name="head", kernel_regularizer="l2")(keras.layers.Flatten(name="flat")(x))
+        return compile_model(training.FineTuneModel(inputs, outputs, blocks=("stem/.*", "costly/.*", "head/.*")))
+
+    schedule = (Phase(Duration(0, "steps"), ("head/.*",)),)
+    results = [train(make(), schedule, cache=cache) for cache in ("off", "exact")]
+    assert results[1][0].cache[0]["text"].startswith("1 operations")
+    assert_same(results[1][1], results[0][1])
+    assert_same_history(results[1][0], results[0][0])
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_statistics_of_a_batchnorm_below_the_cut(trained):
+    """With batchnorm="train" they stay bit-equal while it is frozen, and move, in both, when its phase comes."""
+    schedule = (Phase(Duration(0, "epochs"), ("head/.*",)), Phase(Duration(2, "epochs"), ("norm/.*", "head/.*")))
+    schedule += (Phase(Duration(3, "epochs"), ("head/.*",)),)
+    results = []
+    for cache in ("off", "exact"):
+        model = compile_model(residual_model(batchnorm="train"))
+        before = model.get_layer("norm").moving_mean.numpy()
+        history, weights = train(model, schedule if trained else schedule[:1], epochs=5, cache=cache)
+        assert (weights["norm/moving_mean"] != before).any() == trained
+        results.append((history, weights))
+    texts = [decision["text"] for decision in results[1][0].cache if decision["data"] == "train"]
+    assert "reused" not in texts[-1], "what lies above a BatchNorm that moved is computed again"
+    assert_same(results[1][1], results[0][1], tolerance=1e-5)
 
 
 def test_a_layer_on_both_sides_of_the_cut():
@@ -364,27 +451,29 @@ def test_a_cut_between_transformer_blocks_takes_the_padding_mask_along():
     assert_same_history(results[1][0], results[0][0])
 
 
+def test_auto_is_exact_in_memory_and_off_where_it_cannot_be(tmp_path, monkeypatch):
+    """Decided without a clock: what is measured does not matter."""
+    monkeypatch.undo()
+    monkeypatch.setattr(activations.Activations, "_time_to_read", lambda *_: 1e9)
+    exact = train(compile_model(residual_model()), phases((0, 3)), cache="auto", cache_folder=tmp_path)
+    assert exact[0].cache[0]["stored"]
+    assert_same(exact[1], train(compile_model(residual_model()), phases((0, 3)), cache="off")[1])
+    for expected, options in (
+        ("augmented at random", {"data": image_batches(random=True)}),
+        ("do not fit the budget", {"cache_budget": 1}),
+        ("not be read more often", {"epochs": 1}),
+    ):
+        options = {"epochs": 2, **options}
+        history, _ = train(compile_model(residual_model()), phases((0, 3)), cache="auto", **options)
+        assert not history.cache[0]["stored"] and expected in history.cache[0]["text"]
+    assert train(
+        compile_model(residual_model()), phases((0, 3)), data=image_batches(random=True), cache="auto", cache_views=2
+    )[0].cache[0]["stored"]
+
+
 def test_an_unknown_cache_is_refused():
     with pytest.raises(errors.InputError, match="Did you mean 'exact'"):
         train(compile_model(residual_model()), phases((0, 1)), cache="exakt")
-
-
-class Stopped(Exception):
-    """The run was cut off."""
-
-
-class StopAfter(keras.callbacks.Callback):
-    def __init__(self, steps):
-        super().__init__()
-        self.left = steps
-
-    def on_train_begin(self, logs=None):
-        self.model.step_hooks.append(self.count)
-
-    def count(self):
-        self.left -= 1
-        if self.left == 0:
-            raise Stopped
 
 
 def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path):

@@ -35,3 +35,14 @@ def test_a_padded_batch_has_no_part_in_it():
     below = keras.Model(model.input, model.get_layer("second").output)(2.0 * images).numpy().reshape(-1, 4)
     np.testing.assert_allclose(norm.moving_mean.numpy(), below.mean(0), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(norm.moving_variance.numpy(), below.var(0), rtol=1e-4)
+
+
+def test_replicas_have_the_statistics_of_one_device(mirrored_pair):
+    statistics = []
+    for strategy in (None, mirrored_pair):
+        model = residual_model(strategy)
+        training.recalibrate_batchnorm(model, image_batches(24))
+        value = model.get_layer("norm").moving_variance.value
+        statistics += [local.numpy() for local in model.distribute_strategy.experimental_local_results(value)]
+    assert len(statistics) == 3
+    np.testing.assert_allclose(statistics[1:], [statistics[0]] * 2, rtol=1e-6)
