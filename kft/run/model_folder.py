@@ -75,9 +75,10 @@ def load_model(workdir: str | pathlib.Path) -> KeptModel:
         raise errors.InputError(f"Got {str(folder)!r} without {WEIGHTS}. Expected it there. Use an intact copy.")
     if not decided["class_weights"]:
         del decided["class_weights"]
-    task = task_settings.make_task(config, label_names, **decided)
-    backbone = setup.make_backbone(config, weights="none", kept=folder)
-    model = setup.build_model(config, backbone, task)
+    with training.precision_scope(config.execution.precision):
+        task = task_settings.make_task(config, label_names, **decided)
+        backbone = setup.make_backbone(config, weights="none", kept=folder)
+        model = setup.build_model(config, backbone, task)
     training.load_weights(model, folder / WEIGHTS, sha256=sha256)
     model.compile(loss=task.loss, metrics=task.metrics(), jit_compile=setup.uses_xla(config))
     return KeptModel(model, backbone, task, config)

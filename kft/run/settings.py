@@ -301,10 +301,11 @@ class ExecutionSettings:
     )
     precision: str = setting(
         "float32",
-        "What layers compute in; variables are float32.",
+        "What layers compute in; variables, logits, loss and the statistics of norms are float32. mixed_float16 scales "
+        "the loss.",
         choices=("float32", "auto", "mixed_bfloat16", "mixed_float16"),
-        later=("auto", "mixed_bfloat16", "mixed_float16"),
-        instead="Use precision='float32'.",
+        later=("auto",),
+        instead="Use 'mixed_bfloat16' on GPUs and on CPUs that have AVX512-BF16, or 'float32'.",
     )
     steps_per_execution: int = setting(
         1,

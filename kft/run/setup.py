@@ -180,7 +180,7 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
     """
     strategy = distribute.make_strategy(config.execution.strategy)
     _check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
-    with strategy.scope():
+    with strategy.scope(), training.precision_scope(config.execution.precision):
         weights = task_settings.class_weights_of(config, train)
         task = task_settings.make_task(config, train.label_names, class_weights=weights)
         backbone = make_backbone(config)

@@ -8,6 +8,7 @@ import keras
 from kft import errors
 from kft.models import heads
 from kft.training import model as model_module
+from kft.training import precision
 from kft.training import r_drop as r_drop_module
 
 
@@ -16,7 +17,7 @@ def build_model(
 ) -> model_module.FineTuneModel:
     """Puts the task's head on a backbone.
 
-    Call it within `strategy.scope()`. The backbone's variables are shared, not copied; everything may train
+    Call it within `strategy.scope()`, and within the `precision_scope` that the backbone was made in. The backbone's variables are shared, not copied; everything may train
     until `FineTuneModel.set_trainable` or a trainable schedule says otherwise.
 
     Args:
@@ -56,4 +57,5 @@ def build_model(
     used = [block for block in backbone.blocks if any(re.fullmatch(block, path) for path in paths)]
     model.r_drop = r_drop_module.check(task, r_drop)
     model.blocks = (*used, heads.HEAD_BLOCK)
+    precision.keep_in_float32(model)
     return model

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras.src.models.functional import operation_fn
 
 from kft import errors, paths
-from kft.training import bad_numbers, fitting, frozen, r_drop, step_parts, weighted
+from kft.training import bad_numbers, fitting, frozen, precision, r_drop, step_parts, weighted
 
 
 class FineTuneModel(keras.Model):
@@ -106,6 +106,16 @@ class FineTuneModel(keras.Model):
         return self(x, training=training)
 
     # What Keras calls.
+
+    def compile(self, optimizer="rmsprop", *args, **kwargs):
+        """As `keras.Model.compile`; in float16, an optimizer of kft gets a dynamic loss scale if it has none.
+
+        Raises: InputError for an optimizer that is built without a loss scale, for a model in float16.
+        """
+        if hasattr(optimizer, "apply_sums"):
+            precision.scale_loss_if_needed(self, optimizer)
+            kwargs["auto_scale_loss"] = False
+        super().compile(optimizer, *args, **kwargs)
 
     def fit(self, x=None, *args, **kwargs):
         """As `keras.Model.fit`; a data set of `kft.data.batches` gives the order of each epoch by its number.

@@ -113,7 +113,7 @@ def test_a_value_that_cannot_be_is_refused_with_the_remedy(values, words):
     [
         {"mixup": 0.2},
         {"strategy": "multi_worker"},
-        {"precision": "mixed_bfloat16"},
+        {"precision": "auto"},
         {"on_nan": "rollback"},
         {"augmentation": ("randaugment",)},
     ],

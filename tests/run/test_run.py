@@ -256,3 +256,12 @@ def test_sigterm_saves_and_ends_with_its_exit_code(finished, tmp_path):
     assert process.returncode == 128 + signal.SIGTERM
     assert checkpoint_files.load_newest(tmp_path / "run" / "checkpoints").step > 0
     assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_kept_model_predicts_in_the_precision_it_was_trained_in(tiny, tmp_path, precision):
+    config = from_flat({**tiny, "precision": precision, "length": "2 epochs", "cache": "exact", "augmentation": ()})
+    result = train_and_evaluate(config, tmp_path / "run", verbose=0)
+    assert result["precision"] == precision
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["precision"] == precision
+    assert evaluate(tmp_path / "run", tiny["test_data"]) == pytest.approx(result["test_metrics"], rel=1e-6)
