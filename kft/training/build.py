@@ -17,8 +17,9 @@ def build_model(
 ) -> model_module.FineTuneModel:
     """Puts the task's head on a backbone.
 
-    Call it within `strategy.scope()`, and within the `precision_scope` that the backbone was made in. The backbone's variables are shared, not copied; everything may train
-    until `FineTuneModel.set_trainable` or a trainable schedule says otherwise.
+    Call it within `strategy.scope()`, and within the `precision_scope` that the backbone was made in. The backbone's
+    variables are shared, not copied; everything may train until `FineTuneModel.set_trainable` or a trainable schedule
+    says otherwise.
 
     Args:
       backbone: `kft.models.Backbone`.

@@ -69,7 +69,7 @@ def scale_loss_if_needed(model: keras.Model, optimizer: keras.optimizers.Optimiz
         return
     if optimizer.built:
         raise errors.InputError(
-            f"Got optimizer {optimizer.name!r}, built without a loss scale, for a model in float16. Expected one with a "
-            "loss scale, as small gradients vanish in float16. Make it with loss_scale_factor='dynamic'."
+            f"Got optimizer {optimizer.name!r}, built without a loss scale, for a model in float16. Expected one with "
+            "a loss scale, as small gradients vanish in float16. Make it with loss_scale_factor='dynamic'."
         )
     optimizer.loss_scale_factor = "dynamic"
