@@ -271,7 +271,9 @@ class FineTuneModel(keras.Model):
         if self.distribute_strategy.num_replicas_in_sync > 1:
             total = tf.distribute.get_replica_context().all_reduce("SUM", weight_sum)
         scale = tf.math.divide_no_nan(1.0, total)
-        checked = self.watch.check(is_good & bad_numbers.are_finite([*by_path.values()]), seen, by_path, stop=True)
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which leaves such a step out
+            is_good &= bad_numbers.are_finite([*by_path.values()])
+        checked = self.watch.check(is_good, seen, by_path, stop=True)
         with tf.control_dependencies([checked]):
             gradients = [step_parts.scaled(gradient, scale) for gradient in gradients]
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
