@@ -114,7 +114,6 @@ def test_a_value_that_cannot_be_is_refused_with_the_remedy(values, words):
         {"mixup": 0.2},
         {"strategy": "multi_worker"},
         {"precision": "auto"},
-        {"on_nan": "rollback"},
         {"augmentation": ("randaugment",)},
     ],
 )
