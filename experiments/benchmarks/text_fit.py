@@ -113,6 +113,8 @@ def _with_kft(config: Any) -> dict[str, Any]:
         "train_seconds": round(result["train_seconds"], 2),
         "wall_seconds": round(time.perf_counter() - BEGAN, 2),
         "accuracy": round(result["metrics"]["accuracy"], 4),
+        "accuracy_without_leaked": (result.get("metrics_without_leaked") or {}).get("accuracy"),
+        "peak_memory_bytes": result["peak_memory_bytes"],
     }
 
 
