@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import keras
 import numpy as np
 import pytest
 
@@ -159,3 +160,35 @@ def test_held_out_parts_keep_equal_texts_together():
     train, evaluation = data.split(data.from_texts([*texts, *(text.upper() for text in texts)], ["a", "b"] * 50))
     sides = [{part.records.text(index).lower() for index in range(part.num_examples)} for part in (train, evaluation)]
     assert not sides[0] & sides[1] and train.num_examples + evaluation.num_examples == 100
+
+
+def test_a_run_with_another_vocabulary_is_not_gone_on_with(files, tmp_path, monkeypatch):
+    """And one with the same goes on to the same weights."""
+    from kft import training
+
+    class Cut(Exception):
+        pass
+
+    class AfterOneEpoch(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise Cut
+
+    whole = train_and_evaluate(config(files), tmp_path / "whole", verbose=0)
+    fine_tune = training.fine_tune
+    with monkeypatch.context() as patch:
+        cut = lambda *args, callbacks, **rest: fine_tune(*args, callbacks=[*callbacks, AfterOneEpoch()], **rest)  # noqa: E731
+        patch.setattr(training, "fine_tune", cut)
+        with pytest.raises(Cut):
+            train_and_evaluate(config(files), tmp_path / "cut", verbose=0)
+    file = pathlib.Path(files["backbone"].partition(":")[2]) / "vocab.txt"
+    words = file.read_text()
+    file.write_text(words.replace("river", "brook"))
+    try:
+        with pytest.raises(errors.InputError, match="vocabulary"):
+            train_and_evaluate(config(files), tmp_path / "cut", verbose=0)
+    finally:
+        file.write_text(words)
+    assert (
+        train_and_evaluate(config(files), tmp_path / "cut", verbose=0)["variables_sha256"] == whole["variables_sha256"]
+    )
