@@ -8,18 +8,23 @@ from kft import errors
 from kft.models import bert, text
 from kft.models import weights as weights_files
 from kft.models.backbone import Backbone
+from kft.models.sentence_piece import sentence_pieces
 from kft.models.tokenizer import Tokenizer, read_json
 from kft.models.vocabularies import byte_pairs, word_pieces
 
 CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.weights.h5"
 ASSETS = "assets/tokenizer"
 # The files of a vocabulary, and who has which.
-WORD_PIECES, BYTE_PAIRS = ("vocabulary.txt",), ("vocabulary.json", "merges.txt")
+WORD_PIECES, BYTE_PAIRS, SENTENCE_PIECES = ("vocabulary.txt",), ("vocabulary.json", "merges.txt"), ("vocabulary.spm",)
 VOCABULARIES = {
+    "albert": SENTENCE_PIECES,
     "bert": WORD_PIECES,
+    "deberta_v3": SENTENCE_PIECES,
     "distil_bert": WORD_PIECES,
     "electra": WORD_PIECES,
+    "f_net": SENTENCE_PIECES,
     "roberta": BYTE_PAIRS,
+    "xlm_roberta": SENTENCE_PIECES,
 }
 
 
@@ -35,8 +40,7 @@ def preset_backbone(
       weights: "pretrained" for those of the preset, "none" for random ones.
       pooling: see `kft.models.make_backbone`.
 
-    Raises: InputError for an unknown preset, one that cannot be downloaded, a family whose vocabulary is not read, or
-      files that do not fit each other.
+    Raises: InputError for an unknown preset, one that cannot be downloaded, or files that do not fit each other.
     """
     text.check_arguments(name, image_size=image_size, weights=weights, pooling=pooling)
     preset = name.removeprefix("preset:")
@@ -79,12 +83,6 @@ def _config(folder: pathlib.Path) -> bert.TextConfig:
 
 
 def _tokenizer(folder: pathlib.Path, config: bert.TextConfig) -> Tokenizer:
-    if config.family not in VOCABULARIES:
-        raise errors.InputError(
-            f"Got preset {str(folder)!r} of family {config.family!r}, whose SentencePiece vocabulary is not read. "
-            f"Expected one of: {', '.join(map(repr, VOCABULARIES))}. Use the model's Hugging Face folder, which has a "
-            "tokenizer.json: hf:DIR."
-        )
     settings = read_json(folder / TOKENIZER).get("config")
     settings = settings if isinstance(settings, dict) else {}
     missing = [file for file in VOCABULARIES[config.family] if not (folder / ASSETS / file).is_file()]
@@ -96,12 +94,14 @@ def _tokenizer(folder: pathlib.Path, config: bert.TextConfig) -> Tokenizer:
     if VOCABULARIES[config.family] == WORD_PIECES:
         words = (folder / ASSETS / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
         rust = word_pieces(words, lowercase=bool(settings.get("lowercase")))
-        pad_id = rust.token_to_id("[PAD]") or 0
+    elif VOCABULARIES[config.family] == SENTENCE_PIECES:
+        file = folder / ASSETS / "vocabulary.spm"
+        rust = sentence_pieces(file.read_bytes(), what=repr(str(file)), fairseq=config.family == "xlm_roberta")
     else:
         merges = (folder / ASSETS / "merges.txt").read_text(encoding="utf-8").split("\n")
         vocabulary = read_json(folder / ASSETS / "vocabulary.json")
         rust = byte_pairs(vocabulary, merges, add_prefix_space=bool(settings.get("add_prefix_space")))
-        pad_id = rust.token_to_id("<pad>") or 0
+    pad_id = next((found for token in ("[PAD]", "<pad>") if (found := rust.token_to_id(token)) is not None), 0)
     tokenizer = Tokenizer(rust, max_length=int(config.arguments.get("max_sequence_length", 512)), pad_id=pad_id)
     if tokenizer.vocabulary_size > config.arguments["vocabulary_size"]:
         raise errors.InputError(
@@ -118,7 +118,7 @@ def _download(preset: str) -> pathlib.Path:
     if preset not in handles:
         raise errors.unknown_name("preset (and no such folder)", preset, handles)
     family, handle = handles[preset]
-    files = (CONFIG, TOKENIZER, WEIGHTS, *(f"{ASSETS}/{file}" for file in VOCABULARIES.get(family, ())))
+    files = (CONFIG, TOKENIZER, WEIGHTS, *(f"{ASSETS}/{file}" for file in VOCABULARIES[family]))
     try:
         import kagglehub
 

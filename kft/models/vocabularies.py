@@ -35,7 +35,7 @@ def word_pieces(
     )
     tokenizer.pre_tokenizer = rust.pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens([token for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]") if token in ids])
-    _add_template(tokenizer, cls="[CLS]", sep="[SEP]", double=double)
+    add_template(tokenizer, cls="[CLS]", sep="[SEP]", double=double)
     return tokenizer
 
 
@@ -66,11 +66,11 @@ def byte_pairs(vocabulary: Mapping[str, int], merges: Sequence[str], *, add_pref
     tokenizer.add_special_tokens([token for token in special if token.content in vocabulary])
     if "<mask>" in vocabulary:
         tokenizer.add_special_tokens([rust.AddedToken("<mask>", lstrip=True, special=True)])
-    _add_template(tokenizer, cls="<s>", sep="</s>", double=True)
+    add_template(tokenizer, cls="<s>", sep="</s>", double=True)
     return tokenizer
 
 
-def _add_template(tokenizer: Any, *, cls: str, sep: str, double: bool) -> None:
+def add_template(tokenizer: Any, *, cls: str, sep: str, double: bool) -> None:
     """Lets a tokenizer add special tokens: cls A sep, and cls A sep B sep; double has two of them between A and B."""
     ids = {token: tokenizer.token_to_id(token) for token in (cls, sep)}
     missing = [token for token, token_id in ids.items() if token_id is None]

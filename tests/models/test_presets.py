@@ -1,6 +1,7 @@
 """A preset of keras_nlp gives what keras_nlp gives, and one that cannot be had says what to do."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -8,6 +9,9 @@ import pytest
 from kft import errors
 from kft.models import make_backbone
 from kft.models.presets import _handles
+from kft.models.sentence_piece import sentence_pieces
+
+HERE = pathlib.Path(__file__).parent
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cafe", "##s", "a"]
 PAIRS = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 4, "a": 5, "b": 6, "ab": 7}
@@ -83,3 +87,37 @@ def test_without_network_a_name_says_what_to_do(monkeypatch, tmp_path):
         make_backbone("preset:bert_tiny_en_uncased")
     with pytest.raises(errors.InputError, match="Did you mean 'bert_tiny_en_uncased'"):
         make_backbone("preset:bert_tiny_en_uncase")
+
+
+@pytest.fixture(params=["Albert", "DebertaV3", "FNet", "XLMRoberta"])
+def sentence_preset(request, tmp_path):
+    """A folder with the pieces of make_sentence_pieces.py, and whether its ids are XLM-RoBERTa's."""
+    from keras_nlp import models
+
+    numbers = {name: value for name, value in NUMBERS.items() if request.param != "FNet" or name != "num_heads"}
+    more = {"Albert": {"embedding_dim": 6}, "DebertaV3": {"bucket_size": 4}}.get(request.param, {})
+    getattr(models, f"{request.param}Backbone")(vocabulary_size=202, **numbers, **more).save_to_preset(str(tmp_path))
+    (tmp_path / "tokenizer.json").write_text('{"config": {}}')
+    (tmp_path / "assets" / "tokenizer").mkdir(parents=True)
+    (tmp_path / "assets" / "tokenizer" / "vocabulary.spm").write_bytes((HERE / "pieces.spm").read_bytes())
+    return tmp_path, request.param == "XLMRoberta"
+
+
+def test_sentence_pieces_are_those_of_sentencepiece(sentence_preset):
+    folder, fairseq = sentence_preset
+    tokenizer = make_backbone(f"preset:{folder}").tokenizer
+    for text, expected in json.loads((HERE / "pieces.json").read_text(encoding="utf-8")).items():
+        ids = tokenizer.encode([text]).token_ids.tolist()
+        # <s>, <pad>, </s> and <unk> take the places of the first three pieces, of which one was unknown
+        assert ids == ([3 if one == 1 else one + 1 for one in expected] if fairseq else expected), text
+        packed = tokenizer.pack(np.array(ids, "int32"))[0].tolist()
+        assert packed == ([0, *ids, 2] if fairseq else [2, *ids, 3])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x0a", b"\x0a\xff\xff\xff\xff\x7f", b"\x80" * 30, b"\x0b\x01", b"text, no pieces", b"\x0a\x02\x0a\x00"],
+)
+def test_a_file_that_is_no_vocabulary_is_refused(content):
+    with pytest.raises(errors.InputError, match=r"no SentencePiece vocabulary|unknown tokens"):
+        sentence_pieces(content, what="'file'")

@@ -1,5 +1,7 @@
 """What every text encoder must do, over a small random one of each family."""
 
+import contextlib
+import dataclasses
 import functools
 import itertools
 import re
@@ -115,6 +117,20 @@ def test_all_train_and_the_frozen_drop_nothing(name):
     np.testing.assert_array_equal(model(x, training=True), model(x, training=True))
 
 
+FAST = ("bert_tiny_random", "deberta_v3_tiny_random")
+
+
+@pytest.mark.parametrize("name", [*FAST, *(pytest.param(m, marks=pytest.mark.slow) for m in MEMBERS if m not in FAST)])
+def test_xla_gives_the_same_and_trains(name):
+    backbone, model = model_of(name)
+    x = batch(backbone)
+    expected = model.predict(x, verbose=0)
+    model.jit_compile = True
+    model.make_predict_function(force=True)
+    np.testing.assert_allclose(model.predict(x, verbose=0), expected, atol=1e-5)
+    assert np.isfinite(model.fit(x, np.array([0, 1, 2]), batch_size=3, epochs=1, verbose=0).history["loss"][0])
+
+
 @pytest.mark.parametrize("pooling", ["cls", "cls_bare", "mean", "max", "attention"])
 @pytest.mark.parametrize("name", ["bert_tiny_random", "roberta_tiny_random"])
 def test_blocks_of_the_model_are_those_that_the_head_looks_at(name, pooling):
@@ -173,3 +189,38 @@ def test_pairs_have_two_separators_where_the_family_has():
 def test_pretrained_weights_of_a_random_model_are_refused():
     with pytest.raises(errors.InputError, match="whose weights are random"):
         make_backbone("bert_tiny_random", weights="pretrained")
+
+
+def without_dropout(name):
+    """A small one that draws nothing."""
+    from kft.models import text
+
+    backbone = make_backbone(name)
+    arguments = {**backbone.save.args[0].arguments, "dropout": 0.0}
+    config = dataclasses.replace(backbone.save.args[0], arguments=arguments, attention_dropout=0.0)
+    return text.text_backbone(name, config, *bert.encoder(config), backbone.tokenizer, "auto")
+
+
+@pytest.mark.parametrize("name", FAST)
+def test_two_devices_give_what_one_gives(name, mirrored_pair):
+    """With a short last batch, embeddings whose gradients are rows, and clipping."""
+    texts = ["one", "two two", "three", "four four four", "five"]
+
+    def train(scope):
+        keras.utils.set_random_seed(0)
+        with scope:
+            backbone = without_dropout(name)
+            task = tasks.make_task("text_classification", label_names=["a", "b"])
+            model = training.build_model(backbone, task)
+            optimizer = optimizers.make_optimizer("adamw", learning_rate=1e-3, clip_global_norm=0.5)
+            model.compile(optimizer, loss=task.loss, metrics=task.metrics())
+        x = batch(backbone, [*texts, "one"])
+        weight = np.array([1, 1, 1, 1, 1, 0], "float32")
+        y = np.array([0, 1, 0, 1, 0, 1])
+        data = tf.data.Dataset.from_tensor_slices((x, y, weight)).batch(2)
+        model.fit(data, epochs=3, verbose=0)
+        return {weight.path: weight.numpy() for weight in model.weights}
+
+    one, two = train(contextlib.nullcontext()), train(mirrored_pair.scope())
+    for path, value in one.items():
+        np.testing.assert_allclose(two[path], value, atol=1e-6, err_msg=path)
