@@ -18,6 +18,7 @@ from kft.run.setting import Leaf
 EXIT_INPUT_ERROR = 2
 EXIT_NON_FINITE = 3
 EXIT_INTERRUPTED = 130
+SOME = -1  # words of the command line: one at least
 _HELP = ("-h", "-help", "--help", "--helpshort", "--helpfull")
 
 
@@ -108,7 +109,7 @@ def app_run(
       description: what the command does, the first part of its `--help`.
       names: the settings of RunConfig that it takes as flags; all if None.
       define: adds flags of the command's own to the FlagValues it is given.
-      num_arguments: int >= 0, words of the command line that are no flags.
+      num_arguments: int >= 0, words of the command line that are no flags; or SOME.
       argv: the command line, with the program's name first; `sys.argv` if None.
 
     Returns: the exit code: 0, what main returns, 2 for an InputError or a wrong flag, 3 for a NonFiniteError, 130
@@ -166,7 +167,9 @@ def _parse(flag_values: flags.FlagValues, argv: list[str], num_arguments: int) -
         raise errors.InputError(
             f"Got a command line that cannot be read: {error}. Expected --name=value for each flag. Correct it."
         ) from error
-    if num_arguments and len(rest) - 1 != num_arguments:
+    if num_arguments == SOME and len(rest) < 2:
+        raise errors.InputError("Got no arguments. Expected one at least. See --help.")
+    if num_arguments > 0 and len(rest) - 1 != num_arguments:
         raise errors.InputError(f"Got {len(rest) - 1} arguments. Expected {num_arguments}. See --help.")
     if rest[1:] and not num_arguments:
         raise errors.InputError(

@@ -1,6 +1,7 @@
 """The texts that a person wants to read before and after training, made from plain data."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -203,3 +204,18 @@ def _seconds(seconds: float | None) -> str | None:
 
 def _bytes(number: int | None) -> str | None:
     return None if number is None else f"{number / 2**30:.2f} GiB"
+
+
+def block_name(pattern: str) -> str:
+    """A pattern of a block as a name of letters, digits and -_./ only.
+
+    Example:
+      >>> block_name("layers/(attention|dense)/.*")
+      'layers/attention.dense'
+      >>> block_name("block_[12]_.*")
+      'block_1.2'
+    """
+    name = re.sub(r"\\(.)", r"\1", pattern.removesuffix("/.*").removesuffix(".*"))
+    name = re.sub(r"\[([^\]]+)\]", lambda match: match[1] if "-" in match[1] else ".".join(match[1]), name)
+    name = re.sub(r"[^A-Za-z0-9_/-]+", ".", name)
+    return re.sub(r"\.?/\.?", "/", name).strip("./_") or "all"

@@ -145,6 +145,7 @@ def decisions(
         "findings": dict(sources.report.counts),
         "skipped": {role: len(indices) for role, indices in sources.report.skipped.items()},
         "phases": phases(run),
+        "blocks": trained_blocks(run),
         "epochs": run.epochs,
         "steps": run.steps,
         "steps_per_epoch": run.lengths["steps_per_epoch"],
@@ -172,6 +173,21 @@ def phases(run: setup.Setup) -> list[dict[str, Any]]:
                 "learning rate": " .. ".join(f"{rate:.3g}" for rate in _rates(run, first * per_epoch, end * per_epoch)),
             }
         )
+    return rows
+
+
+def trained_blocks(run: setup.Setup) -> list[dict[str, Any]]:
+    """For each block, the head first: its name, its parameters, and the epochs in which any of it trains."""
+    rows = []
+    for block in reversed(run.model.blocks):
+        own = {variable.path: variable for variable in run.model.parameters if re.fullmatch(block, variable.path)}
+        trained = [
+            (first, end)
+            for first, end, phase in run.phase_epochs()
+            if any(variable.path in own for variable in _trained(run, phase))
+        ]
+        name = inspection.block_name(block)
+        rows.append({"name": name, "parameters": sum(map(_size, own.values())), "epochs": _joined(trained)})
     return rows
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 import kft
 from kft import inspection, schedules, training
-from kft.run import config_text, description, folder, model_folder, names, scoring, setup, text
+from kft.run import config_text, description, folder, laps, model_folder, names, scoring, setup, shown, text
 from kft.run.config import RunConfig, flat, with_absolute_paths
 from kft.run.validation import validate
 
@@ -28,7 +28,8 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
 
     The folder holds config.json; run.flags, which repeats the run; run.json, what was decided and measured;
     schedule.png, the learning rate over the steps; tensorboard/; checkpoints/; model/, what `evaluate` and `predict`
-    need; eval_predictions.jsonl; result.json.
+    need; eval_predictions.jsonl; examples.jsonl, some of the data to look at; result.json; report.html and
+    MODEL_CARD.md.
 
     Args:
       config: every setting; `config.run.seeds` must be 1 (see `kft.run.train_seeds`).
@@ -39,12 +40,13 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     Returns: what is in result.json.
     Raises: InputError before the first step, for anything that the user gave and that cannot be used.
     """
-    started = time.perf_counter()
+    started, clock = time.perf_counter(), laps.Laps()
     validate(config, required=("train_data",))
     config = with_absolute_paths(config)
     workdir = folder.prepare_folder(workdir, resume=config.run.resume)
     keras.utils.set_random_seed(config.run.seed)
     sources = setup.load_sources(config)
+    clock.end("reading and checking the data")
     going_on = training.newest_checkpoint(workdir / "checkpoints") is not None
     run = setup.make_setup(config, sources.train, warm_start=not going_on)
     batches = setup.make_batches(config, run.backbone, run.task)
@@ -62,6 +64,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
         if run.warm_start is not None:
             print(f"{run.warm_start}\n", flush=True)
 
+    clock.end("making the model")
     if config.models.batchnorm == "recalibrate":
         training.recalibrate_batchnorm(run.model, run.batches)
     training.fine_tune(
@@ -77,6 +80,9 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
         cache_views=config.schedules.cache_views,
         cache_folder=workdir / "cache",
     )
+    clock.end("training")
+    clock.move("training", "evaluating each epoch", stopwatch.evaluation_seconds)
+    clock.move("training", "first step, with tracing", stopwatch.first_step_seconds)
     task, predicted = scoring.predict_evaluation(workdir, run, evaluation, sources.evaluation)
     run = dataclasses.replace(run, task=task)
     result = {
@@ -84,14 +90,19 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
         "test_metrics": scoring.score(run.model, batches(sources.test), task=run.task) if sources.test else None,
     }
     result |= scoring.without_leaked(run, batches, sources)
+    clock.end("scoring the kept model")
+    shown.write_examples(workdir / "examples.jsonl", run.batches, evaluation, workdir / "eval_predictions.jsonl")
     model_folder.save_model(workdir / "model", run.model, config, run.task, backbone=run.backbone)
     result |= _measured(config, run, keep, stopwatch)
     result["calibration"] = run.task.calibration
     result["majority_share"] = scoring.majority_share(sources.evaluation)
+    clock.end("writing the results")
     result["wall_seconds"] = time.perf_counter() - started
+    result["seconds"] = clock.seconds
     stored = {"frozen_part": run.model.history.cache, "digests": digests, "rollbacks": callbacks[-1].rollbacks}
     write_json(workdir / "run.json", description.decisions(config, sources, run, evaluation) | stored)
     write_json(workdir / "result.json", result)
+    inspection.write_report(workdir)
     if verbose:
         print("\n" + inspection.after(result, workdir=str(workdir)), flush=True)
     return result
@@ -102,16 +113,26 @@ class _Stopwatch(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._began = time.perf_counter()
-        self.seconds = 0.0
+        self.seconds = self.evaluation_seconds = self.first_step_seconds = 0.0
+        self.model.step_hooks.append(self._first_step)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._updates = True
 
     def on_test_begin(self, logs=None):
         self._updates_end()
+        self._test_began = time.perf_counter()
+
+    def on_test_end(self, logs=None):
+        self.evaluation_seconds += time.perf_counter() - self._test_began
 
     def on_epoch_end(self, epoch, logs=None):
         self._updates_end()
+
+    def _first_step(self):
+        self.first_step_seconds = time.perf_counter() - self._began
+        # A new list, as the old one is being gone through.
+        self.model.step_hooks = [hook for hook in self.model.step_hooks if hook != self._first_step]
 
     def _updates_end(self):
         if self._updates:
