@@ -14,11 +14,13 @@ from kft import errors
 from kft.models import weights as weights_files
 from kft.models.bert import TextConfig
 from kft.models.hugging_face_names import ACTIVATIONS, NAMES, Names
+from kft.models.sentence_piece import sentence_pieces
 from kft.models.tokenizer import Tokenizer, read_json, read_tokenizer
 from kft.models.vocabularies import byte_pairs, word_pieces
 
 WEIGHTS = "model.safetensors"
 PICKLED = ("pytorch_model.bin", "model.bin", "flax_model.msgpack", "tf_model.h5")
+SENTENCE_PIECES = {"deberta_v3": "spm.model", "xlm_roberta": "sentencepiece.bpe.model"}
 DTYPES = ("F32", "F16", "BF16", "F64")
 # The heads of a checkpoint, which a backbone leaves out, and counters that are no weights.
 NOT_OURS = re.compile(
@@ -187,7 +189,7 @@ def load(model: keras.Model, names: Names, arrays: Arrays) -> None:
 
 
 def make_tokenizer(folder: pathlib.Path, config: TextConfig) -> Tokenizer:
-    """The tokenizer of a folder, from tokenizer.json, or from vocab.txt, or from vocab.json and merges.txt.
+    """The tokenizer of a folder: tokenizer.json, or else vocab.txt, vocab.json and merges.txt, or SentencePiece's file.
 
     Raises: InputError if there is none, or its vocabulary is not the model's.
     """
@@ -208,10 +210,19 @@ def make_tokenizer(folder: pathlib.Path, config: TextConfig) -> Tokenizer:
             (folder / "merges.txt").read_text(encoding="utf-8").split("\n"),
             add_prefix_space=bool(settings.get("add_prefix_space", False)),
         )
+    elif (folder / SENTENCE_PIECES.get(config.family, "/")).is_file():
+        file = folder / SENTENCE_PIECES[config.family]
+        tokenizer = sentence_pieces(
+            file.read_bytes(),
+            what=repr(str(file)),
+            fairseq=config.family == "xlm_roberta",
+            lowercase=bool(settings.get("do_lower_case", False)),
+        )
     else:
+        files = ["tokenizer.json", "vocab.txt", "vocab.json and merges.txt", SENTENCE_PIECES.get(config.family)]
         raise errors.InputError(
-            f"Got {str(folder)!r} without a tokenizer. Expected tokenizer.json, vocab.txt, or vocab.json and "
-            "merges.txt. Download the model's."
+            f"Got {str(folder)!r} without a tokenizer. Expected one of: {', '.join(filter(None, files))}. Download "
+            "the model's."
         )
     positions = config.arguments["max_sequence_length"]
     limit = settings.get("model_max_length", positions)

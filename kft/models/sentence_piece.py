@@ -52,13 +52,14 @@ def read(content: bytes, *, what: str) -> Pieces:
     return Pieces(pieces, unigram, charsmap, remove)
 
 
-def sentence_pieces(content: bytes, *, what: str, fairseq: bool = False) -> Any:
+def sentence_pieces(content: bytes, *, what: str, fairseq: bool = False, lowercase: bool = False) -> Any:
     """A tokenizer of the Rust library.
 
     Args:
       content: of the file.
       what: the file, for errors.
       fairseq: ids as XLM-RoBERTa has them: <s>, <pad>, </s>, <unk>, the pieces from the fourth on, <mask>.
+      lowercase: whether text is made lower case first.
 
     Raises: InputError for another kind of model than unigram, and for a vocabulary without special tokens.
     """
@@ -76,7 +77,8 @@ def sentence_pieces(content: bytes, *, what: str, fairseq: bool = False) -> Any:
         raise errors.InputError(f"Got {what} with {len(unknown)} unknown tokens. Expected one. Use an intact copy.")
     rust = library()
     tokenizer = rust.Tokenizer(rust.models.Unigram([(piece, score) for piece, score, _ in pieces], unknown[0], False))
-    steps = [rust.normalizers.Precompiled(found.charsmap)] if found.charsmap else []
+    steps = [rust.normalizers.Lowercase()] if lowercase else []
+    steps += [rust.normalizers.Precompiled(found.charsmap)] if found.charsmap else []
     if found.remove_extra_spaces:
         steps += [rust.normalizers.Strip(), rust.normalizers.Replace(rust.Regex(" {2,}"), " ")]
     tokenizer.normalizer = rust.normalizers.Sequence(steps)

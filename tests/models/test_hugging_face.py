@@ -107,3 +107,18 @@ def test_epsilon_and_activation_are_those_of_the_config(tmp_path):
         _, model = read(folder_of("bert", tmp_path, config=config))
         difference = outputs_of(model)["sequence_output"] - reference()["bert/sequence"]
         assert np.abs(difference[:1]).max() > 1e-4
+
+
+@pytest.mark.parametrize(("kind", "file"), [("deberta-v2", "spm.model"), ("xlm-roberta", "sentencepiece.bpe.model")])
+def test_a_folder_with_sentence_pieces_alone_has_a_tokenizer(kind, file, tmp_path):
+    folder = folder_of(kind, tmp_path, config={"vocab_size": 202 if kind == "xlm-roberta" else 200})
+    (folder / file).write_bytes((HERE / "pieces.spm").read_bytes())
+    config = hugging_face.read_config(folder, hugging_face.Arrays(folder))
+    tokenizer = hugging_face.make_tokenizer(folder, config)
+    expected = json.loads((HERE / "pieces.json").read_text(encoding="utf-8"))["the same model"]
+    if kind == "xlm-roberta":
+        expected = [one + 1 for one in expected]
+    assert tokenizer.encode(["the same model"]).token_ids.tolist() == expected
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
+    lower = hugging_face.make_tokenizer(folder, config)
+    assert lower.encode(["The SAME model"]).token_ids.tolist() == expected
