@@ -24,7 +24,7 @@ def conll_file(path: str, *, label_names: Sequence[str] | None = None, text: Tex
     Args:
       path: of the file. One without any tag is for prediction.
       label_names: of the training data.
-      text: the encoding is used.
+      text: the encoding and the scheme of tags are used.
 
     Returns: a source whose records are {"words": [...], "tags": [...]}. Words without a tag, and tags that no scheme
       allows there, are noted in it for the pre-flight.
@@ -50,7 +50,7 @@ def conll_file(path: str, *, label_names: Sequence[str] | None = None, text: Tex
     names, problems = (), {}
     if tagged:
         names = tag_names(tags, label_names)
-        problems = dict(_problems(path, sentences))
+        problems = dict(_problems(path, sentences, text.tag_scheme))
     for number, finding in wrong.items():
         problems[int(np.searchsorted(starts, number, side="right")) - 1] = finding
     return source_of_records(
@@ -134,12 +134,15 @@ def tag_names(tags: Sequence[Sequence[str]], label_names: Sequence[str] | None =
     return (*label_names, *(name for name in names if name in found and name not in label_names))
 
 
-def _problems(path: str, sentences: Sequence[Sequence[tuple[str, str | None, int]]]) -> Iterator[tuple[int, Finding]]:
+def _problems(
+    path: str, sentences: Sequence[Sequence[tuple[str, str | None, int]]], scheme: str
+) -> Iterator[tuple[int, Finding]]:
     """The first thing that is wrong in a sentence, by its index."""
     tags = [[tag for _, tag, _ in sentence] for sentence in sentences]
     whole = [sentence for sentence in tags if None not in sentence]
-    marked = tag_scheme.marks_entities(tag for sentence in whole for tag in sentence)
-    scheme = tag_scheme.detect(whole) if marked else ""
+    marked = scheme != "any" and tag_scheme.marks_entities(tag for sentence in whole for tag in sentence)
+    if marked and scheme == "auto":
+        scheme = tag_scheme.detect(whole)
     for index, sentence in enumerate(tags):
         if None in sentence:
             word, _, number = sentences[index][sentence.index(None)]

@@ -5,8 +5,10 @@ import dataclasses
 import re
 
 from kft import errors
+from kft.data.tag_scheme import SCHEMES
 
 LABEL_KINDS = ("classes", "sets", "numbers")
+TAG_SCHEMES = ("auto", "any", *SCHEMES)
 LINE_FORMAT = "{label} {text}"
 
 
@@ -22,6 +24,8 @@ class TextFormat:
         last ends where what follows it first comes.
       labels: "classes", one name or number each; "sets", any number of names each, as a list or with commas between;
         "numbers", for regression.
+      tag_scheme: of `conll:`, a key of `kft.data.tag_scheme.SCHEMES`, which the pre-flight holds tags against; "auto"
+        finds it; with "any" no sequence is illegal.
 
     Raises: InputError for a value that cannot be used.
     """
@@ -31,6 +35,7 @@ class TextFormat:
     encoding: str = "utf-8"
     line_format: str = LINE_FORMAT
     labels: str = "classes"
+    tag_scheme: str = "auto"
 
     def __post_init__(self):
         if len(self.text_columns) > 2:
@@ -39,6 +44,8 @@ class TextFormat:
             )
         if self.labels not in LABEL_KINDS:
             raise errors.unknown_name("kind of labels", self.labels, LABEL_KINDS)
+        if self.tag_scheme not in TAG_SCHEMES:
+            raise errors.unknown_name("tag_scheme", self.tag_scheme, TAG_SCHEMES)
         check_encoding(self.encoding)
         line_pattern(self.line_format)
 

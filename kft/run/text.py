@@ -27,6 +27,7 @@ def text_format(config: RunConfig) -> data.TextFormat:
         encoding=settings.encoding,
         line_format=settings.line_format,
         labels=labels,
+        tag_scheme=settings.tag_scheme,
     )
 
 

@@ -104,3 +104,15 @@ def test_files_of_another_layout(tmp_path):
 def test_the_given_squad_is_good(test_data):
     source = data.load(f"squad:{test_data}/squad/split_eval_12articles.json")
     assert source.num_examples == 2569 and source.problems == ()
+
+
+@pytest.mark.parametrize(("scheme", "count"), [("auto", 0), ("iob1", 0), ("bio", 2), ("bioes", 2), ("any", 0)])
+def test_tags_are_held_against_the_scheme_that_is_given(tmp_path, scheme, count):
+    text_format = data.TextFormat(tag_scheme=scheme)
+    source = load_conll(tmp_path, "x I-A\ny I-A\n\nz O\nx I-B\n", text_format=text_format)
+    assert len(source.problems) == count
+
+
+def test_an_unknown_scheme():
+    with pytest.raises(errors.InputError, match="Did you mean 'bioes'"):
+        data.TextFormat(tag_scheme="boies")
