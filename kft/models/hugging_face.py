@@ -86,33 +86,38 @@ def names_of(folder: pathlib.Path) -> Names:
 
 
 class Arrays:
-    """A safetensors file whose header was read, and nothing more.
+    """The safetensors of a folder, one file or several, whose headers were read and nothing more.
 
     Args:
-      folder: with model.safetensors.
+      folder: with model.safetensors, or with model.safetensors.index.json and the files that it names.
 
-    Raises: InputError if there is none, or only one that can run code when it is read.
+    Raises: InputError if there is none, only one that can run code when it is read, or one that is named is missing.
     """
 
     def __init__(self, folder: pathlib.Path):
         self.file = folder / WEIGHTS
-        if not self.file.is_file():
+        files = [self.file] if self.file.is_file() else _files_of_index(folder)
+        if not files:
             there = [name for name in PICKLED if (folder / name).exists()]
             raise errors.InputError(
                 f"Got {str(folder)!r} without {WEIGHTS}{f', with {there[0]}' if there else ''}. Expected weights as "
                 "arrays: a pickled file can run code when it is read. Take the model's safetensors, or convert it once "
                 "where you trust it: save_pretrained(..., safe_serialization=True)."
             )
-        try:
-            self._stream = safetensors.safe_open(str(self.file), framework="numpy")
-            slices = {name: self._stream.get_slice(name) for name in self._stream.keys()}  # noqa: SIM118  no mapping
-        except (OSError, safetensors.SafetensorError) as error:
-            raise errors.InputError(
-                f"Got {str(self.file)!r}, which cannot be read: {error}. Expected a whole safetensors file. "
-                "Download it again."
-            ) from error
-        self.shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
-        self.dtypes = {name: part.get_dtype() for name, part in slices.items()}
+        self._streams: dict[str, Any] = {}
+        self.shapes, self.dtypes = {}, {}
+        for file in files:
+            try:
+                stream = safetensors.safe_open(str(file), framework="numpy")
+                slices = {name: stream.get_slice(name) for name in stream.keys()}  # noqa: SIM118  no mapping
+            except (OSError, safetensors.SafetensorError) as error:
+                raise errors.InputError(
+                    f"Got {str(file)!r}, which cannot be read: {error}. Expected a whole safetensors file. "
+                    "Download it again."
+                ) from error
+            self._streams |= dict.fromkeys(slices, stream)
+            self.shapes |= {name: tuple(part.get_shape()) for name, part in slices.items()}
+            self.dtypes |= {name: part.get_dtype() for name, part in slices.items()}
 
     def prefix(self, names: Names) -> str:
         """What stands before every name: nothing, or the family where the checkpoint also has a head."""
@@ -127,7 +132,23 @@ class Arrays:
 
     def read(self, name: str) -> np.ndarray:
         """One array, as float32."""
-        return np.asarray(self._stream.get_tensor(name)).astype("float32")
+        return np.asarray(self._streams[name].get_tensor(name)).astype("float32")
+
+
+def _files_of_index(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files of weights that are in several; none without an index."""
+    index = folder / f"{WEIGHTS}.index.json"
+    if not index.is_file():
+        return []
+    names = read_json(index).get("weight_map")
+    names = sorted(set(map(str, names.values()))) if isinstance(names, dict) else []
+    for name in names:
+        if pathlib.PurePath(name).name != name or not name.endswith(".safetensors"):
+            raise errors.InputError(
+                f"Got {str(index)!r}, which names {name!r}. Expected safetensors files in the same folder. "
+                "Do not use this folder unless you know who made it."
+            )
+    return [folder / name for name in names]
 
 
 def check_sizes(config: TextConfig, names: Names, arrays: Arrays) -> None:

@@ -122,3 +122,42 @@ def test_a_folder_with_sentence_pieces_alone_has_a_tokenizer(kind, file, tmp_pat
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
     lower = hugging_face.make_tokenizer(folder, config)
     assert lower.encode(["The SAME model"]).token_ids.tolist() == expected
+
+
+def test_weights_in_several_files_are_those_in_one(tmp_path):
+    folder = folder_of("bert", tmp_path)
+    _, expected = read(folder)
+    arrays = safetensors.numpy.load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    places = {name: f"model-0000{index % 2 + 1}-of-00002.safetensors" for index, name in enumerate(sorted(arrays))}
+    for place in set(places.values()):
+        part = {name: value for name, value in arrays.items() if places[name] == place}
+        safetensors.numpy.save_file(part, folder / place)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": places}))
+    _, model = read(folder)
+    for weight, value in zip(model.weights, expected.weights):
+        np.testing.assert_array_equal(weight.numpy(), value.numpy())
+    for name in ("../outside.safetensors", "/etc/passwd", "model.bin"):
+        index.write_text(json.dumps({"weight_map": dict.fromkeys(places, name)}))
+        with pytest.raises(errors.InputError, match="in the same folder"):
+            read(folder)
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(places, "missing.safetensors")}))
+    with pytest.raises(errors.InputError, match=r"missing.safetensors.*cannot be read"):
+        read(folder)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_other_precisions_become_float32(dtype, tmp_path):
+    import ml_dtypes
+
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype
+
+    def cast(arrays):
+        arrays.update({name: value.astype(kind) for name, value in arrays.items() if value.dtype == "float32"})
+
+    _, model = read(folder_of("bert", tmp_path, cast))
+    weight = model.weights[0]
+    expected = reference()["bert/weights/embeddings.word_embeddings.weight"].astype(kind).astype("float32")
+    assert weight.dtype == "float32"
+    np.testing.assert_array_equal(weight.numpy(), expected)

@@ -201,7 +201,7 @@ def without_dropout(name):
     return text.text_backbone(name, config, *bert.encoder(config), backbone.tokenizer, "auto")
 
 
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("name", [FAST[0], pytest.param(FAST[1], marks=pytest.mark.slow)])
 def test_two_devices_give_what_one_gives(name, mirrored_pair):
     """With a short last batch, embeddings whose gradients are rows, and clipping."""
     texts = ["one", "two two", "three", "four four four", "five"]
