@@ -228,6 +228,7 @@ def keras_nlp() -> Any:
         import keras_nlp as package
     except ImportError as error:
         raise errors.InputError(
-            "Got a text backbone, and the package keras-nlp is not there. Expected it. Run: pip install 'kft[text]'"
+            "Got a text backbone, and the package keras-nlp is not there. Expected it. Run: "
+            "pip install --use-pep517 'kft[text]'"
         ) from error
     return package

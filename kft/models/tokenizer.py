@@ -236,6 +236,6 @@ def library() -> Any:
         import tokenizers
     except ImportError as error:
         raise errors.InputError(
-            "Got text, and the package tokenizers is not there. Expected it. Run: pip install 'kft[text]'"
+            "Got text, and the package tokenizers is not there. Expected it. Run: pip install --use-pep517 'kft[text]'"
         ) from error
     return tokenizers
