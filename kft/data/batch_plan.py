@@ -191,6 +191,35 @@ class BatchPlan:
         return [(int(count), self._size_in(bound)) for count, bound in zip(counts, bounds)]
 
 
+def share_of(batches: EpochPlan, first: int, end: int, of: int) -> EpochPlan:
+    """What some of the replicas get of each batch: for each batch one of each of these replicas, in their order.
+
+    Args:
+      batches: of sizes that are multiples of `of`.
+      first, end: replicas first, ..., end - 1.
+      of: number of all replicas.
+
+    Example:
+      >>> plan = EqualPlan(5, 4, 0, False).epoch(0)
+      >>> share_of(plan, 1, 2, 2).indices.tolist()
+      [[2, 3], [0, 1]]
+    """
+    sizes = batches.counts // of
+    width = int(sizes.max())
+    places = [
+        np.minimum(np.arange(width) + replica * size, count - 1)
+        for size, count in zip(sizes, batches.counts, strict=True)
+        for replica in range(first, end)
+    ]
+    rows = np.repeat(np.arange(len(sizes)), end - first)[:, np.newaxis]
+    return EpochPlan(
+        batches.indices[rows, places],
+        batches.weights[rows, places],
+        np.repeat(sizes, end - first),
+        np.repeat(batches.lengths, end - first),
+    )
+
+
 def static_lengths(row_lengths: np.ndarray, *, most: int = MOST_LENGTHS, unit: int = LENGTH_UNIT) -> tuple[int, ...]:
     """The few lengths that pad these rows least, when each row is as long as the next of them.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kft import errors
-from kft.data.batch_plan import EpochPlan, EqualPlan
+from kft.data.batch_plan import EpochPlan, EqualPlan, share_of
 from kft.data.order import epoch_key
 from kft.data.source import Source
 
@@ -43,9 +43,10 @@ def batches(
     Shapes: (x, y, weight): x (global_batch_size, ...) in whatever structure preprocess gives; y (global_batch_size,)
       int64, -1 where the source has no labels; weight (global_batch_size,) float32, 1 or 0.
     Returns: a data set of known cardinality, not sharded by workers, with attributes more: `steps_per_epoch`,
-      `num_examples`, `global_batch_size`; `from_epoch(first_epoch)`: an endless data set of the epochs from there on,
-      which reads ahead over their ends; `examples([(indices, epoch), ...])`: these examples in this order, as they are
-      in that epoch, each part padded to whole batches; `plan`: which examples are in which batch, see EqualPlan;
+      `num_examples`, `global_batch_size`; `from_epoch(first_epoch, first_step, share)`: an endless data set of the
+      epochs from there on, which reads ahead over their ends, of some replicas only where share is (first, end, number
+      of all); `examples([(indices, epoch), ...])`: these examples in this order, as they are in that epoch, each part
+      padded to whole batches; `plan`: which examples are in which batch, see EqualPlan;
       `targets(*row of a plan)`: a graph function, y and weight of its batch; and `source`, `encode`, `seed` and
       `shuffle` as given.
     Raises: InputError for an empty source, for labels that cannot be used, and for arguments out of range.
@@ -68,10 +69,11 @@ def batches(
         keys = np.full_like(indices, epoch_key(seed=seed, epoch=epoch))
         return indices, np.stack([keys, indices], 1), source.labels[indices], weights
 
-    def plan_of(epoch: np.ndarray):
-        return rows(plan.epoch(int(epoch)), int(epoch))
+    def rows_of(epoch, share=None):
+        def plan_of(epoch: np.ndarray):
+            batches = plan.epoch(int(epoch))
+            return rows(share_of(batches, *share) if share else batches, int(epoch))
 
-    def rows_of(epoch):
         columns = tf.numpy_function(plan_of, [epoch], (tf.int64, tf.int64, tf.int64, tf.float32))
         for column, shape in zip(columns, ((None,), (None, 2), (None,), (None,)), strict=True):
             column.set_shape(shape)
@@ -80,9 +82,9 @@ def batches(
     def example(index, example_seed, label, weight):
         return encode(source.load(index), example_seed), label, weight
 
-    def of(dataset):
+    def of(dataset, batch_size=global_batch_size):
         dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        dataset = dataset.batch(global_batch_size, drop_remainder=True)
+        dataset = dataset.batch(batch_size, drop_remainder=True)
         dataset = dataset.map(lambda x, y, weight: (preprocess(x), y, weight))
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
@@ -93,15 +95,21 @@ def batches(
         lambda _: tf.ensure_shape(tf.numpy_function(lambda: np.int64(next(iterators)), [], tf.int64), ())
     )
     steps_per_epoch = -(-source.num_examples // global_batch_size)
-    dataset = of(each_time_the_next.flat_map(rows_of)).apply(tf.data.experimental.assert_cardinality(steps_per_epoch))
+    dataset = of(each_time_the_next.flat_map(rows_of))
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps_per_epoch))
     dataset.steps_per_epoch = steps_per_epoch
     dataset.num_examples = source.num_examples
     dataset.global_batch_size = global_batch_size
     dataset.source, dataset.encode, dataset.seed, dataset.shuffle, dataset.plan = source, encode, seed, shuffle, plan
     dataset.targets = lambda indices, weights, *_: (tf.gather(source.labels, indices), weights)
-    dataset.from_epoch = lambda first_epoch, first_step=0: of(
-        tf.data.Dataset.counter(first_epoch).flat_map(rows_of).skip(first_step * global_batch_size)
-    )
+
+    def from_epoch(first_epoch, first_step=0, share=None):
+        first, end, num_replicas = share or (0, 1, 1)
+        size = global_batch_size // num_replicas
+        read = tf.data.Dataset.counter(first_epoch).flat_map(lambda epoch: rows_of(epoch, share))
+        return of(read.skip(first_step * (end - first) * size), size)
+
+    dataset.from_epoch = from_epoch
     dataset.examples = lambda parts: of(
         tf.data.Dataset.from_tensor_slices(
             tuple(map(np.concatenate, zip(*(rows(plan.of(indices), epoch) for indices, epoch in parts), strict=True)))

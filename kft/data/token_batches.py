@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kft import errors
-from kft.data.batch_plan import BatchPlan
+from kft.data.batch_plan import BatchPlan, share_of
 from kft.data.source import Source
 from kft.data.token_table import TokenTable
 
@@ -65,13 +65,17 @@ def token_batches(
     gather, targets = _gather(table, pad_id, inputs, None if tokens_per_batch else global_batch_size)
     types = (tf.int64, tf.float32, tf.int64, tf.int64)
 
-    def plan_of(epoch):
-        columns = tf.numpy_function(lambda epoch: tuple(plan.epoch(int(epoch))), [epoch], types)
+    def plan_of(epoch, share=None):
+        def columns_of(epoch):
+            batches = plan.epoch(int(epoch))
+            return tuple(share_of(batches, *share) if share else batches)
+
+        columns = tf.numpy_function(columns_of, [epoch], types)
         for column, rank in zip(columns, (2, 2, 1, 1), strict=True):
             column.set_shape((None,) * rank)
         return tf.data.Dataset.from_tensor_slices(tuple(columns))
 
-    def of(dataset):
+    def of(dataset, gather=gather):
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         dataset = dataset.map(gather, num_parallel_calls=2, deterministic=True)
@@ -88,9 +92,16 @@ def token_batches(
     dataset.global_batch_size = plan.mean_batch_size
     dataset.table, dataset.plan, dataset.source, dataset.targets = table, plan, source, targets
     dataset.seed, dataset.shuffle, dataset.encode = seed, shuffle, None
-    dataset.from_epoch = lambda first_epoch, first_step=0: of(
-        tf.data.Dataset.counter(first_epoch).flat_map(plan_of).skip(first_step)
-    )
+
+    def from_epoch(first_epoch, first_step=0, share=None):
+        read = tf.data.Dataset.counter(first_epoch).flat_map(lambda epoch: plan_of(epoch, share))
+        if share is None:
+            return of(read.skip(first_step))
+        first, end, num_replicas = share
+        size = None if tokens_per_batch else global_batch_size // num_replicas
+        return of(read.skip(first_step * (end - first)), _gather(table, pad_id, inputs, size)[0])
+
+    dataset.from_epoch = from_epoch
     dataset.examples = lambda parts: of(_joined([plan.of(np.asarray(indices)) for indices, _ in parts]))
     dataset.order = lambda: _order(plan)
     return dataset

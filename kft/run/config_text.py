@@ -8,7 +8,7 @@ from kft import errors
 from kft.run.config import LEAVES, ROOMS, RunConfig, flat, from_flat, unknown_setting
 
 REDACTED = "[redacted]"
-NOT_THE_RESULT = ("workdir", "resume", "checkpoint_every")
+NOT_THE_RESULT = ("workdir", "resume", "checkpoint_every", "workers", "worker_index")
 
 _SECRETS = (
     re.compile(r"(?<=://)[^/\s@]+(?=@)"),  # user:password@ of a URL

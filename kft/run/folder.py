@@ -1,7 +1,10 @@
 """Whether a folder is new, of a run to go on with, or finished."""
 
+import atexit
 import os
 import pathlib
+import shutil
+import tempfile
 
 from kft import errors
 
@@ -35,3 +38,10 @@ def prepare_folder(workdir: str | os.PathLike, *, resume: str = "never") -> path
     except OSError as error:
         raise errors.InputError(f"{got} cannot be made: {error}. Name another.") from error
     return workdir
+
+
+def scratch_folder() -> pathlib.Path:
+    """A folder for what a worker writes that is not the chief; it is removed at the end of the process."""
+    made = tempfile.mkdtemp(prefix="kft_worker_")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return pathlib.Path(made)

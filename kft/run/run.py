@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 import kft
-from kft import inspection, schedules, training
+from kft import distribute, inspection, schedules, training
 from kft.run import config_text, description, folder, laps, model_folder, names, scoring, setup, shown, text
 from kft.run.config import RunConfig, flat, with_absolute_paths
 from kft.run.validation import validate
@@ -44,15 +44,18 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     validate(config, required=("train_data",))
     config = with_absolute_paths(config)
     workdir = folder.prepare_folder(workdir, resume=config.run.resume)
+    checkpoints = workdir / "checkpoints"
+    if not distribute.is_chief(setup.make_strategy(config)):
+        workdir, verbose = folder.scratch_folder(), 0
     keras.utils.set_random_seed(config.run.seed)
     sources = setup.load_sources(config)
     clock.end("reading and checking the data")
-    going_on = training.newest_checkpoint(workdir / "checkpoints") is not None
+    going_on = training.newest_checkpoint(checkpoints) is not None
     run = setup.make_setup(config, sources.train, warm_start=not going_on)
     batches = setup.make_batches(config, run.backbone, run.task)
     evaluation = batches(sources.evaluation)
     digests = _digests(sources)
-    callbacks = _callbacks(config, run, workdir, sources, evaluation, digests)
+    callbacks = _callbacks(config, run, workdir, checkpoints, sources, evaluation, digests)
     stopwatch = callbacks[0]
     keep = next(callback for callback in callbacks if isinstance(callback, training.KeepBest))
     _write_text(workdir / "config.json", config_text.to_json(config))
@@ -144,6 +147,7 @@ def _callbacks(
     config: RunConfig,
     run: setup.Setup,
     workdir: pathlib.Path,
+    checkpoints: pathlib.Path,
     sources: setup.Sources,
     evaluation: tf.data.Dataset,
     digests: dict[str, Any],
@@ -167,7 +171,7 @@ def _callbacks(
     if config.schedules.plateau:
         callbacks.append(schedules.PlateauCallback(run.learning_rate, monitor=monitor))
     checkpoint = training.Checkpoint(
-        workdir / "checkpoints",
+        checkpoints,
         every=config.execution.checkpoint_every,
         facts=_must_stay(config, run, digests),
         force=config.run.resume == "force",

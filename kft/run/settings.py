@@ -255,10 +255,18 @@ class ExecutionSettings:
 
     strategy: str = setting(
         "one_device",
-        "Where it runs: one_device, or mirrored over all GPUs of this machine.",
+        "Where it runs: one_device; mirrored, over all GPUs of this machine; multi_worker, one of several processes ("
+        "see docs/distribution.md); tpu, which was never run; auto takes what it finds.",
         choices=("one_device", "mirrored", "multi_worker", "tpu", "auto"),
-        later=("multi_worker", "tpu", "auto"),
-        instead="Use 'one_device' or 'mirrored'.",
+    )
+    workers: tuple[str, ...] = setting(
+        (), "With multi_worker, HOST:PORT of each worker, the chief first. Empty: from TF_CONFIG or Slurm."
+    )
+    worker_index: int = setting(
+        -1,
+        "With workers, which of them this process is, from 0. -1: from JOB_COMPLETION_INDEX, SLURM_PROCID or the end "
+        "of HOSTNAME.",
+        limits="[-1, inf)",
     )
     xla: str = setting(
         "auto", "Compile the step with XLA: on, off, or auto (on for GPU, off for CPU).", choices=("auto", "on", "off")

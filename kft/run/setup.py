@@ -170,6 +170,13 @@ def build_model(config: RunConfig, backbone: models.Backbone, task: tasks.Task) 
     )
 
 
+def make_strategy(config: RunConfig) -> tf.distribute.Strategy:
+    """The strategy of a run; of several workers all wait here until all are there, so it comes first of all."""
+    settings = config.execution
+    options = {"workers": settings.workers, "worker_index": settings.worker_index}
+    return distribute.make_strategy(settings.strategy, **(options if settings.strategy == "multi_worker" else {}))
+
+
 def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True) -> Setup:
     """Builds and compiles the model of a run and decides what trains when, and how fast.
 
@@ -178,7 +185,7 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
       train: the training data.
       warm_start: False where all weights come from a checkpoint of this very run.
     """
-    strategy = distribute.make_strategy(config.execution.strategy)
+    strategy = make_strategy(config)
     _check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
     with strategy.scope(), training.precision_scope(config.execution.precision):
         weights = task_settings.class_weights_of(config, train)

@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 
-from kft import duration, errors
-from kft.training import bad_numbers, callback_state, checkpoint_files, rollback, training_state
+from kft import distribute, duration, errors
+from kft.training import bad_numbers, callback_state, checkpoint_files, rollback, statistics, training_state, workers
 from kft.training.checkpoint_writer import Writer
 from kft.training.interruption import Interruption
 
@@ -32,7 +32,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     It saves before the first step, as often as `every` says, before a first validation and at the end of epochs; the
     files are written beside the training. SIGTERM and SIGINT save at the end of the running step; then SIGTERM ends the
-    process with exit code 143, and SIGINT raises KeyboardInterrupt.
+    process with exit code 143, and SIGINT raises KeyboardInterrupt. Of several workers all read and the chief writes;
+    they take no signals, and every is not in minutes.
 
     A data set whose iterator cannot be saved, and arrays, are saved at the ends of epochs only, and their order after a
     resume is what they make of it; this is printed.
@@ -93,7 +94,8 @@ class Checkpoint(keras.callbacks.Callback):
     def running(self, model: keras.Model) -> Iterator[None]:
         """Takes the signals while a training runs, and gives everything back, however it ends."""
         model.checkpoint = self
-        self._interruption.begin()
+        if distribute.worker_of(model.distribute_strategy)[1] == 1:  # several would save at different steps
+            self._interruption.begin()
         try:
             yield
             self._writer.wait()
@@ -115,6 +117,7 @@ class Checkpoint(keras.callbacks.Callback):
 
         Returns: the epoch to go on with; a large number for a training that had ended.
         """
+        workers.check_checkpoint(model.distribute_strategy, self.every)
         if self.on_nan == "rollback":
             rollback.prepare(model)
         self._stateful = callback_state.stateful(callbacks)
@@ -125,7 +128,8 @@ class Checkpoint(keras.callbacks.Callback):
             return initial_epoch
         for path, reason in saved.passed_over:
             print(f"Passed over a damaged checkpoint: {path}: {reason}", flush=True)
-        checkpoint_files.set_aside(path for path, _ in saved.passed_over)
+        if distribute.is_chief(model.distribute_strategy):
+            checkpoint_files.set_aside(path for path, _ in saved.passed_over)
         if not self.force:
             training_state.check_facts(saved.facts["facts"], self.facts)
         training_state.restore(model, saved, self.folder)
@@ -242,7 +246,8 @@ class Checkpoint(keras.callbacks.Callback):
             self._interruption.raise_error()
 
     def _save(self):
-        """Copies the state, and has it written."""
+        """Copies the state, and has it written; of several workers all take part in reading it."""
+        statistics.average_statistics(self.model)
         arrays = training_state.copy(training_state.variables(self.model))
         arrays |= self._metrics_before_validation or training_state.copy(training_state.metrics(self.model))
         for name, callback in self._stateful:
@@ -259,9 +264,10 @@ class Checkpoint(keras.callbacks.Callback):
         }
         files = self._stream.files() if self._stream is not None else {}
         number = int(self.model.optimizer.iterations.numpy())
-        self._writer.submit(
-            lambda: checkpoint_files.save(self.folder, number, arrays, facts, keep=self.keep, files=files)
-        )
+        if distribute.is_chief(self.model.distribute_strategy):
+            self._writer.submit(
+                lambda: checkpoint_files.save(self.folder, number, arrays, facts, keep=self.keep, files=files)
+            )
         self._saved_position = self._position
         self._saved_at = time.monotonic()
 

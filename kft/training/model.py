@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras.src.models.functional import operation_fn
 
 from kft import errors, paths
-from kft.training import bad_numbers, fitting, frozen, precision, r_drop, step_parts, weighted
+from kft.training import bad_numbers, fitting, frozen, precision, r_drop, step_parts, weighted, workers
 
 
 class FineTuneModel(keras.Model):
@@ -123,7 +123,23 @@ class FineTuneModel(keras.Model):
         Raises: NonFiniteError at the step whose gradient, loss or input is NaN or infinite, with the first bad tensor
           and the examples.
         """
+        x = workers.shared(self, x)
+        if kwargs.get("validation_data") is not None:
+            kwargs["validation_data"], steps = workers.one_epoch(self, kwargs["validation_data"])
+            kwargs.setdefault("validation_steps", steps)
         return fitting.fit(self, super().fit, x, args, kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """As `keras.Model.evaluate`; of several workers each reads its share, and all get the result."""
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x, steps = workers.one_epoch(self, x)
+            kwargs = kwargs if steps is None else {"steps": steps, **kwargs}
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`; of several workers each reads its share, and all get all predictions."""
+        x, steps = workers.one_epoch(self, x)
+        return super().predict(x, *args, **(kwargs if steps is None else {"steps": steps, **kwargs}))
 
     def resume_within_epoch(self, steps_done: int, restore_metrics: Callable[[], None]) -> None:
         """Lets the next `fit` begin within its first epoch, with what the metrics were there.
@@ -220,8 +236,7 @@ class FineTuneModel(keras.Model):
 
         def predict_function(batches):
             parts = [self.distribute_strategy.run(step, args=(data,)) for data in batches]
-            local = [self.distribute_strategy.experimental_local_results(part) for part in parts]
-            rows = [row for part in local for row in part]
+            rows = [workers.of_all_replicas(self.distribute_strategy, part) for part in parts]
             return keras.tree.map_structure(lambda *tensors: tf.concat(tensors, 0), *rows)
 
         self.predict_function = predict_function if self.run_eagerly else step_parts.graph(predict_function)
@@ -321,7 +336,8 @@ class FineTuneModel(keras.Model):
                 self._compile_metrics.build(y, y_pred)
 
     def _maybe_jit(self, function: Callable) -> Callable:
-        if not self.jit_compile or self.run_eagerly:
+        on_tpu = isinstance(self.distribute_strategy, tf.distribute.TPUStrategy)  # which compiles the whole step
+        if not self.jit_compile or self.run_eagerly or on_tpu:
             return function
         jitted = step_parts.graph(function, jit_compile=True)
         self._jitted.append(jitted)

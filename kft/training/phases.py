@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kft import errors, schedules, trainable
-from kft.training import activation_store, frozen_prefix, update_end
+from kft.training import activation_store, frozen_prefix, update_end, workers
 from kft.training import checkpoint as checkpoint_module
 from kft.training import model as model_module
 
@@ -73,6 +73,7 @@ def fine_tune(
     storage = activation_store.Storage(cache_budget, cache_folder, disk=cache != "auto")
     with contextlib.closing(storage), saved.running(model) if saved else contextlib.nullcontext():
         prefix = None
+        cache = workers.cache_of(model.distribute_strategy, cache)
         if cache != "off":
             report = print if verbose else lambda _: None
             prefix = frozen_prefix.FrozenPrefix(

@@ -10,7 +10,7 @@ from tests.training.models import crossentropy, examples, make_model, padded, va
 
 
 def test_every_strategy_of_the_table_can_be_made():
-    for name in STRATEGIES:
+    for name in set(STRATEGIES) - {"multi_worker", "tpu"}:  # which need other processes, and a TPU
         assert isinstance(make_strategy(name), tf.distribute.Strategy)
 
 
@@ -60,3 +60,29 @@ def test_few_and_uneven_examples_on_two_replicas_give_what_one_device_gives(num_
 def test_what_cannot_be_is_refused_with_the_remedy(name, devices, words):
     with pytest.raises(errors.InputError, match=words):
         make_strategy(name, devices=devices)
+
+
+@pytest.mark.parametrize(
+    ("environment", "num_gpus", "devices", "name"),
+    [
+        ({}, 0, None, "one_device"),
+        ({}, 2, None, "mirrored"),
+        ({}, 2, ["GPU:1"], "one_device"),
+        ({"TPU_NAME": "here"}, 0, None, "tpu"),
+        ({"TF_CONFIG": '{"cluster": {"worker": ["a:1", "b:1"]}}'}, 2, None, "multi_worker"),
+        ({"TF_CONFIG": '{"cluster": {"worker": ["a:1"]}}'}, 1, None, "one_device"),
+        ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "4"}, 1, None, "multi_worker"),
+        ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, 1, None, "one_device"),
+    ],
+)
+def test_auto_takes_what_is_there(environment, num_gpus, devices, name):
+    from kft.distribute.auto import choose
+
+    assert choose(environment, lambda: num_gpus, devices) == name
+
+
+def test_what_is_not_there_is_refused():
+    with pytest.raises(errors.InputError, match="experiments.launch"):
+        make_strategy("multi_worker")
+    with pytest.raises(errors.InputError, match="Use 'one_device'"):
+        make_strategy("tpu")

@@ -33,7 +33,7 @@ CONTRACT = {
     "optimizers": "optimizer optimizer_options learning_rate weight_decay decay_to_start layer_decay clip_global_norm "
     "accumulate_steps ema l1 l2 label_smoothing",
     "schedules": "schedule schedule_options warmup plateau trainable cache cache_budget cache_views",
-    "execution": "strategy xla precision steps_per_execution checkpoint_every on_nan",
+    "execution": "strategy workers worker_index xla precision steps_per_execution checkpoint_every on_nan",
 }
 
 
@@ -112,7 +112,6 @@ def test_a_value_that_cannot_be_is_refused_with_the_remedy(values, words):
     "values",
     [
         {"mixup": 0.2},
-        {"strategy": "multi_worker"},
         {"precision": "auto"},
         {"augmentation": ("randaugment",)},
     ],
