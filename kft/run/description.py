@@ -77,6 +77,7 @@ def summary(
     model = run.model
     is_text = run.task.tokenize is not None
     lengths, warned = _texts(run, evaluation)
+    choice = setup.choose_execution(config)
     before = inspection.before(
         data=[{"data": role, "source": s.name, "examples": s.num_examples} for role, s in parts.items()],
         classes={role: source.num_examples_per_class() for role, source in parts.items()},
@@ -90,8 +91,8 @@ def summary(
             "steps": f"{run.steps:,} ({run.epochs} epochs of {run.lengths['steps_per_epoch']})",
             "batch": f"{run.lengths['global_batch_size']} examples on {run.strategy.num_replicas_in_sync} replica(s)",
             "device": device(),
-            "precision": config.execution.precision,
-            "XLA": "on" if model.jit_compile else "off",
+            "precision": f"{choice.precision} ({choice.reasons['precision']})",
+            "XLA": f"{'on' if model.jit_compile else 'off'} ({choice.reasons['xla']})",
             "seed": config.run.seed,
         },
         warnings=[*(str(warning) for warning in sources.report.warnings), *warned, *_large_batch(config, sources)],
@@ -152,7 +153,8 @@ def decisions(
         "device": device(),
         "num_replicas": run.strategy.num_replicas_in_sync,
         "xla": bool(run.model.jit_compile),
-        "precision": config.execution.precision,
+        "precision": setup.choose_execution(config).precision,
+        "reasons": setup.choose_execution(config).reasons,
         "num_parameters": sum(_size(variable) for variable in run.model.parameters),
     }
 

@@ -42,7 +42,7 @@ def save_model(
         "class_weights": list(getattr(task.loss, "class_weights", ())),
         "calibration": task.calibration,
         "weights_sha256": sha256,
-        "config": json.loads(config_text.to_json(config)),
+        "config": json.loads(config_text.to_json(setup.with_precision(config))),
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -75,7 +75,7 @@ def load_model(workdir: str | pathlib.Path) -> KeptModel:
         raise errors.InputError(f"Got {str(folder)!r} without {WEIGHTS}. Expected it there. Use an intact copy.")
     if not decided["class_weights"]:
         del decided["class_weights"]
-    with training.precision_scope(config.execution.precision):
+    with training.precision_scope(setup.choose_execution(config).precision):
         task = task_settings.make_task(config, label_names, **decided)
         backbone = setup.make_backbone(config, weights="none", kept=folder)
         model = setup.build_model(config, backbone, task)

@@ -167,7 +167,7 @@ def _callbacks(
     scores = text.callbacks(config, run.task, monitor, evaluation, sources.evaluation)
     pictures = {"schedule": schedules.picture(run.learning_rate, run.steps, workdir / "schedule.png")}
     board = inspection.TensorBoard(workdir / "tensorboard", config=flat(config), pictures=pictures)
-    callbacks = [_Stopwatch(), *scores, keep, board]
+    callbacks = [_Stopwatch(), training.CompilationsAsPlanned(), *scores, keep, board]
     if config.schedules.plateau:
         callbacks.append(schedules.PlateauCallback(run.learning_rate, monitor=monitor))
     checkpoint = training.Checkpoint(
@@ -189,7 +189,7 @@ def _digests(sources: setup.Sources) -> dict[str, str | None]:
 def _must_stay(config: RunConfig, run: setup.Setup, digests: dict[str, Any]) -> dict[str, Any]:
     """What has to be the same to go on with a run: every setting that the result depends on, data and versions."""
     left_out = (*config_text.NOT_THE_RESULT, "train_data", "eval_data", "test_data")  # what is in them is compared
-    settings = {name: value for name, value in flat(config).items() if name not in left_out}
+    settings = {name: value for name, value in flat(setup.with_precision(config)).items() if name not in left_out}
     tokenizer = run.backbone.tokenizer
     return {
         **settings,
@@ -224,7 +224,7 @@ def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stop
         "peak_memory_bytes": _peak_memory_bytes(),
         "xla": bool(model.jit_compile),
         "xla_compilations": model.num_compilations,
-        "precision": config.execution.precision,
+        "precision": setup.choose_execution(config).precision,
         "seed": config.run.seed,
         "variables_sha256": training.variables_sha256([*model.variables, *model.optimizer.variables]),
         "num_trainable_parameters": sum(int(np.prod(variable.shape)) for variable in model.trainable_variables),

@@ -274,10 +274,8 @@ class ExecutionSettings:
     precision: str = setting(
         "float32",
         "What layers compute in; variables, logits, loss and the statistics of norms are float32. mixed_float16 scales "
-        "the loss.",
+        "the loss. auto: mixed_bfloat16 for an encoder of text on a CPU that has AVX512-BF16 or AMX, else float32.",
         choices=("float32", "auto", "mixed_bfloat16", "mixed_float16"),
-        later=("auto",),
-        instead="Use 'mixed_bfloat16' on GPUs and on CPUs that have AVX512-BF16, or 'float32'.",
     )
     steps_per_execution: int = setting(
         1,

@@ -134,9 +134,25 @@ def make_batches(
     return batches
 
 
+def choose_execution(config: RunConfig) -> training.Choice:
+    """Precision and XLA, with what is "auto" filled in."""
+    return training.choose(
+        precision=config.execution.precision,
+        xla=config.execution.xla,
+        encodes_text=config.models.backbone.startswith("hf:"),
+        machine=training.this_machine(),
+    )
+
+
+def with_precision(config: RunConfig) -> RunConfig:
+    """The config with the precision that is computed in, not "auto": what a kept model and a resume have to have."""
+    precision = choose_execution(config).precision
+    return dataclasses.replace(config, execution=dataclasses.replace(config.execution, precision=precision))
+
+
 def uses_xla(config: RunConfig) -> bool:
     """Whether steps are compiled with XLA."""
-    return {"on": True, "off": False, "auto": bool(tf.config.list_physical_devices("GPU"))}[config.execution.xla]
+    return choose_execution(config).xla
 
 
 def make_backbone(
@@ -187,7 +203,7 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
     """
     strategy = make_strategy(config)
     _check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
-    with strategy.scope(), training.precision_scope(config.execution.precision):
+    with strategy.scope(), training.precision_scope(choose_execution(config).precision):
         weights = task_settings.class_weights_of(config, train)
         task = task_settings.make_task(config, train.label_names, class_weights=weights)
         backbone = make_backbone(config)

@@ -184,7 +184,7 @@ def callbacks(
     if task.tokenize is None:
         return []
     scored = task.per_token or monitor in [f"val_{name}" for name in task.score_names]
-    return [*([CorpusScores(task, evaluation, source)] if scored else []), FewCompilations()]
+    return [CorpusScores(task, evaluation, source)] if scored else []
 
 
 class CorpusScores(keras.callbacks.Callback):
@@ -206,20 +206,3 @@ class CorpusScores(keras.callbacks.Callback):
         predictions = self.task.decode(logits, table=self.batches.table, source=self.source)
         for name, score in self.task.corpus_scores(predictions, self._references).items():
             logs.setdefault(f"val_{name}", score)
-
-
-class FewCompilations(keras.callbacks.Callback):
-    """Ends a run at the end of an epoch whose functions were traced more often than planned: once each."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        check_compilations(self.model)
-
-
-def check_compilations(model: training.FineTuneModel) -> None:
-    """Raises RuntimeError if a function was compiled for more than its one open shape."""
-    planned, traced = model.num_planned_compilations, model.num_compilations
-    if traced > planned:
-        raise RuntimeError(
-            f"Got {traced} traces for XLA. Expected {planned}, one for each function, whose shapes stay open. "
-            "Give batches of one rank and type."
-        )

@@ -112,7 +112,6 @@ def test_a_value_that_cannot_be_is_refused_with_the_remedy(values, words):
     "values",
     [
         {"mixup": 0.2},
-        {"precision": "auto"},
         {"augmentation": ("randaugment",)},
     ],
 )
