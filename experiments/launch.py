@@ -29,13 +29,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv if argv is None else argv)
     place = argv.index("--") if "--" in argv else len(argv)
     own, rest = argv[:place], argv[place + 1 :]
-    return flags.app_run(
-        lambda _, values: launch(rest, num_workers=values.num_workers, max_restarts=values.max_restarts),
-        description=__doc__,
-        names=(),
-        define=_define,
-        argv=own,
-    )
+    flag_values = absl_flags.FlagValues()
+    _define(flag_values)
+    if {"-h", "-help", "--help"} & set(own[1:]):
+        print(flags.help_text(__doc__, flag_values), end="")
+        return 0
+    try:
+        flag_values(own)
+    except absl_flags.Error as error:
+        print(f"launch: Got {error}. Expected --num_workers, --max_restarts, and -- before the rest.", file=sys.stderr)
+        return flags.EXIT_INPUT_ERROR
+    return launch(rest, num_workers=flag_values.num_workers, max_restarts=flag_values.max_restarts)
 
 
 def _define(flag_values):

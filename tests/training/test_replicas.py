@@ -13,10 +13,8 @@ from tests.training.models import crossentropy, examples, make_model, padded, va
 
 VOCABULARY = 50
 ONE = {
-    "adamw": {"weight_decay": 0.01},
-    "clipped": {"global_clipnorm": 0.1},
-    "accumulated": {"global_clipnorm": 0.1, "accumulate_steps": 2},
-    "averaged": {"use_ema": True, "ema_momentum": 0.8},
+    "clipped": {"global_clipnorm": 0.1, "weight_decay": 0.01},
+    "accumulated and averaged": {"global_clipnorm": 0.1, "accumulate_steps": 2, "use_ema": True, "ema_momentum": 0.8},
     "scaled": {"loss_scale_factor": "dynamic"},
 }
 
@@ -30,7 +28,9 @@ def encoder(strategy):
         x = keras.layers.Embedding(VOCABULARY, 8, name="embedding_token")(tokens)
         x = x + keras.layers.Embedding(2, 8, name="embedding_mask")(mask)
         x = keras.layers.LayerNormalization(name="norm")(x)
-        attended = keras.layers.MultiHeadAttention(2, 4, name="attention")(x, x, attention_mask=mask[:, None, :])
+        # Without biases: the gradient of the keys' is 0 but for rounding, and Adam makes a step of the rate's size of it.
+        attention = keras.layers.MultiHeadAttention(2, 4, use_bias=False, name="attention")
+        attended = attention(x, x, attention_mask=mask[:, None, :])
         x = keras.layers.LayerNormalization(name="norm_2")(x + attended)
         x = x + keras.layers.Dense(8, activation="gelu", name="dense")(x)
         outputs = keras.layers.Dense(3, name="head")(x[:, 0])
@@ -79,7 +79,7 @@ def test_two_replicas_train_an_encoder_as_one_does(mirrored_pair, name):
         np.testing.assert_allclose(two[path], value, atol=2e-6, err_msg=path)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 15, 16, 17])
+@pytest.mark.parametrize("count", [1, 3, 17])
 def test_any_number_of_examples_gives_what_one_device_gives(mirrored_pair, count):
     two = trained(mirrored_pair, count, ONE["clipped"])
     for path, value in on_one_device(count, "clipped").items():
