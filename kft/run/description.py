@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kft import inspection, paths, training
-from kft.run import setup, text
+from kft.run import execution, setup, text
 from kft.run.config import RunConfig
 
 
@@ -77,7 +77,7 @@ def summary(
     model = run.model
     is_text = run.task.tokenize is not None
     lengths, warned = _texts(run, evaluation)
-    choice = setup.choose_execution(config)
+    choice = execution.choose(config)
     before = inspection.before(
         data=[{"data": role, "source": s.name, "examples": s.num_examples} for role, s in parts.items()],
         classes={role: source.num_examples_per_class() for role, source in parts.items()},
@@ -153,8 +153,8 @@ def decisions(
         "device": device(),
         "num_replicas": run.strategy.num_replicas_in_sync,
         "xla": bool(run.model.jit_compile),
-        "precision": setup.choose_execution(config).precision,
-        "reasons": setup.choose_execution(config).reasons,
+        "precision": execution.choose(config).precision,
+        "reasons": execution.choose(config).reasons,
         "num_parameters": sum(_size(variable) for variable in run.model.parameters),
     }
 

@@ -5,7 +5,7 @@ import json
 import pathlib
 
 from kft import errors, models, tasks, training
-from kft.run import config_text, names, setup, task_settings
+from kft.run import config_text, execution, names, setup, task_settings
 from kft.run.config import RunConfig
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
@@ -42,7 +42,7 @@ def save_model(
         "class_weights": list(getattr(task.loss, "class_weights", ())),
         "calibration": task.calibration,
         "weights_sha256": sha256,
-        "config": json.loads(config_text.to_json(setup.with_precision(config))),
+        "config": json.loads(config_text.to_json(execution.with_precision(config))),
     }
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -75,10 +75,10 @@ def load_model(workdir: str | pathlib.Path) -> KeptModel:
         raise errors.InputError(f"Got {str(folder)!r} without {WEIGHTS}. Expected it there. Use an intact copy.")
     if not decided["class_weights"]:
         del decided["class_weights"]
-    with training.precision_scope(setup.choose_execution(config).precision):
+    with training.precision_scope(execution.choose(config).precision):
         task = task_settings.make_task(config, label_names, **decided)
         backbone = setup.make_backbone(config, weights="none", kept=folder)
         model = setup.build_model(config, backbone, task)
     training.load_weights(model, folder / WEIGHTS, sha256=sha256)
-    model.compile(loss=task.loss, metrics=task.metrics(), jit_compile=setup.uses_xla(config))
+    model.compile(loss=task.loss, metrics=task.metrics(), jit_compile=execution.uses_xla(config))
     return KeptModel(model, backbone, task, config)

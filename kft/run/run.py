@@ -17,7 +17,7 @@ import tensorflow as tf
 
 import kft
 from kft import distribute, inspection, schedules, training
-from kft.run import config_text, description, folder, laps, model_folder, names, scoring, setup, shown, text
+from kft.run import config_text, description, execution, folder, laps, model_folder, names, scoring, setup, shown, text
 from kft.run.config import RunConfig, flat, with_absolute_paths
 from kft.run.validation import validate
 
@@ -45,7 +45,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     config = with_absolute_paths(config)
     workdir = folder.prepare_folder(workdir, resume=config.run.resume)
     checkpoints = workdir / "checkpoints"
-    if not distribute.is_chief(setup.make_strategy(config)):
+    if not distribute.is_chief(execution.make_strategy(config)):
         workdir, verbose = folder.scratch_folder(), 0
     keras.utils.set_random_seed(config.run.seed)
     sources = setup.load_sources(config)
@@ -189,7 +189,7 @@ def _digests(sources: setup.Sources) -> dict[str, str | None]:
 def _must_stay(config: RunConfig, run: setup.Setup, digests: dict[str, Any]) -> dict[str, Any]:
     """What has to be the same to go on with a run: every setting that the result depends on, data and versions."""
     left_out = (*config_text.NOT_THE_RESULT, "train_data", "eval_data", "test_data")  # what is in them is compared
-    settings = {name: value for name, value in flat(setup.with_precision(config)).items() if name not in left_out}
+    settings = {name: value for name, value in flat(execution.with_precision(config)).items() if name not in left_out}
     tokenizer = run.backbone.tokenizer
     return {
         **settings,
@@ -224,7 +224,7 @@ def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stop
         "peak_memory_bytes": _peak_memory_bytes(),
         "xla": bool(model.jit_compile),
         "xla_compilations": model.num_compilations,
-        "precision": setup.choose_execution(config).precision,
+        "precision": execution.choose(config).precision,
         "seed": config.run.seed,
         "variables_sha256": training.variables_sha256([*model.variables, *model.optimizer.variables]),
         "num_trainable_parameters": sum(int(np.prod(variable.shape)) for variable in model.trainable_variables),

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kft import data, distribute, errors, models, optimizers, paths, schedules, tasks, trainable, training
+from kft import data, errors, models, optimizers, paths, schedules, tasks, trainable, training
 from kft.duration import Duration
-from kft.run import parse_options, task_settings, text
+from kft.run import execution, parse_options, task_settings, text
 from kft.run.config import RunConfig
 
 
@@ -109,7 +109,7 @@ def make_batches(
     def batches(source: data.Source, *, train: bool = False) -> tf.data.Dataset:
         if task.tokenize is not None:
             table = text.tokenize(config, task, backbone, source)
-            how = {"train": train, "xla": uses_xla(config), "num_replicas": num_replicas}
+            how = {"train": train, "xla": execution.uses_xla(config), "num_replicas": num_replicas}
             return text.make_batches(config, backbone, table, source, **how)
         if source.records is not None or (backbone.image_size is None and backbone.tokenizer is not None):
             raise errors.InputError(
@@ -132,27 +132,6 @@ def make_batches(
         )
 
     return batches
-
-
-def choose_execution(config: RunConfig) -> training.Choice:
-    """Precision and XLA, with what is "auto" filled in."""
-    return training.choose(
-        precision=config.execution.precision,
-        xla=config.execution.xla,
-        encodes_text=config.models.backbone.startswith("hf:"),
-        machine=training.this_machine(),
-    )
-
-
-def with_precision(config: RunConfig) -> RunConfig:
-    """The config with the precision that is computed in, not "auto": what a kept model and a resume have to have."""
-    precision = choose_execution(config).precision
-    return dataclasses.replace(config, execution=dataclasses.replace(config.execution, precision=precision))
-
-
-def uses_xla(config: RunConfig) -> bool:
-    """Whether steps are compiled with XLA."""
-    return choose_execution(config).xla
 
 
 def make_backbone(
@@ -186,13 +165,6 @@ def build_model(config: RunConfig, backbone: models.Backbone, task: tasks.Task) 
     )
 
 
-def make_strategy(config: RunConfig) -> tf.distribute.Strategy:
-    """The strategy of a run; of several workers all wait here until all are there, so it comes first of all."""
-    settings = config.execution
-    options = {"workers": settings.workers, "worker_index": settings.worker_index}
-    return distribute.make_strategy(settings.strategy, **(options if settings.strategy == "multi_worker" else {}))
-
-
 def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True) -> Setup:
     """Builds and compiles the model of a run and decides what trains when, and how fast.
 
@@ -201,9 +173,9 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
       train: the training data.
       warm_start: False where all weights come from a checkpoint of this very run.
     """
-    strategy = make_strategy(config)
+    strategy = execution.make_strategy(config)
     _check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
-    with strategy.scope(), training.precision_scope(choose_execution(config).precision):
+    with strategy.scope(), training.precision_scope(execution.choose(config).precision):
         weights = task_settings.class_weights_of(config, train)
         task = task_settings.make_task(config, train.label_names, class_weights=weights)
         backbone = make_backbone(config)
@@ -227,7 +199,7 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
             scales=_scales(config, model, phases),
             options=_optimizer_options(config, model, phases),
         )
-        model.compile(optimizer, loss=task.loss, metrics=task.metrics(), jit_compile=uses_xla(config))
+        model.compile(optimizer, loss=task.loss, metrics=task.metrics(), jit_compile=execution.uses_xla(config))
     return Setup(strategy, task, backbone, model, batches, phases, epochs, learning_rate, lengths, report)
 
 

@@ -177,7 +177,7 @@ class FineTuneModel(keras.Model):
             self._apply(gradients, variables, weight_sum, x, seen)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
 
-        run, traced = self._make_step_function(step), [variable.trainable for variable in self.parameters]
+        run, traced = step_parts.step_function(self, step), [variable.trainable for variable in self.parameters]
 
         def train_function(iterator):
             if traced != [variable.trainable for variable in self.parameters]:
@@ -187,7 +187,7 @@ class FineTuneModel(keras.Model):
             iterator = place.iterator or iterator
             if place.steps_to_skip:  # Keras counts the steps of an epoch from its begin
                 if place.restore_metrics is not None:
-                    self._build_losses_and_metrics(step_parts.replica_spec(iterator.element_spec))
+                    step_parts.build_losses_and_metrics(self, step_parts.replica_spec(iterator.element_spec))
                     place.restore_metrics()
                 place.steps_to_skip, place.restore_metrics = place.steps_to_skip - 1, None
                 return self._get_metrics_result_or_logs({})
@@ -214,7 +214,7 @@ class FineTuneModel(keras.Model):
             loss_sum, weight_sum, y_pred = forward(x, y, weight)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
 
-        run = self._make_step_function(step)
+        run = step_parts.step_function(self, step)
 
         def test_function(iterator):
             logs = run(iterator)
@@ -298,42 +298,6 @@ class FineTuneModel(keras.Model):
         if self._compile_metrics is not None:
             weight, y, y_pred = weighted.drop_padding(weight, y, y_pred)
             self._compile_metrics.update_state(y, y_pred, weight)
-
-    def _make_step_function(self, step: Callable[[Any], None]) -> Callable[[Any], dict[str, tf.Tensor]]:
-        strategy = self.distribute_strategy
-
-        def one_step(data):
-            with strategy.scope():
-                strategy.run(step, args=(data,))
-                return self.get_metrics_result()
-
-        def from_iterator(iterator):
-            return one_step(next(iterator))
-
-        if not self.run_eagerly:
-            one_step, from_iterator = step_parts.graph(one_step), step_parts.graph(from_iterator)
-
-        def function(iterator):
-            if isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
-                self._build_losses_and_metrics(step_parts.replica_spec(iterator.element_spec))
-                return from_iterator(iterator)
-            data = tuple(part for part in next(iterator) if part is not None)
-            data = keras.tree.map_structure(tf.convert_to_tensor, data)
-            self._build_losses_and_metrics(data)
-            return one_step(data)
-
-        return function
-
-    def _build_losses_and_metrics(self, spec: Any) -> None:
-        """Keras resolves words such as "accuracy" by the shapes of targets and outputs."""
-        symbolic = lambda s: keras.KerasTensor(s.shape, s.dtype.name)  # noqa: E731
-        y = keras.tree.map_structure(symbolic, step_parts.unpack_spec(spec)[1])
-        y_pred = self.outputs[0] if len(self.outputs) == 1 else self._outputs_struct
-        with self.distribute_strategy.scope():
-            if not self._compile_loss.built:
-                self._compile_loss.build(y, y_pred)
-            if self._compile_metrics is not None and not self._compile_metrics.built:
-                self._compile_metrics.build(y, y_pred)
 
     def _maybe_jit(self, function: Callable) -> Callable:
         on_tpu = isinstance(self.distribute_strategy, tf.distribute.TPUStrategy)  # which compiles the whole step

@@ -72,3 +72,42 @@ def drift(parameters: Sequence[keras.Variable], traced: Sequence[bool]) -> error
         "a `fit`, which goes on to train what it began with. Expected no change until its end. Use phases of "
         "`fine_tune`, or kft.trainable.TrainableCallback."
     )
+
+
+def step_function(model: keras.Model, step: Callable[[Any], None]) -> Callable[[Any], dict[str, tf.Tensor]]:
+    """The function of an iterator, or of batches, that runs a step on every replica; returns the metrics so far."""
+    strategy = model.distribute_strategy
+
+    def one_step(data):
+        with strategy.scope():
+            strategy.run(step, args=(data,))
+            return model.get_metrics_result()
+
+    def from_iterator(iterator):
+        return one_step(next(iterator))
+
+    if not model.run_eagerly:
+        one_step, from_iterator = graph(one_step), graph(from_iterator)
+
+    def function(iterator):
+        if isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
+            build_losses_and_metrics(model, replica_spec(iterator.element_spec))
+            return from_iterator(iterator)
+        data = tuple(part for part in next(iterator) if part is not None)
+        data = keras.tree.map_structure(tf.convert_to_tensor, data)
+        build_losses_and_metrics(model, data)
+        return one_step(data)
+
+    return function
+
+
+def build_losses_and_metrics(model: keras.Model, spec: Any) -> None:
+    """Keras resolves words such as "accuracy" by the shapes of targets and outputs."""
+    symbolic = lambda s: keras.KerasTensor(s.shape, s.dtype.name)  # noqa: E731
+    y = keras.tree.map_structure(symbolic, unpack_spec(spec)[1])
+    y_pred = model.outputs[0] if len(model.outputs) == 1 else model._outputs_struct
+    with model.distribute_strategy.scope():
+        if not model._compile_loss.built:
+            model._compile_loss.build(y, y_pred)
+        if model._compile_metrics is not None and not model._compile_metrics.built:
+            model._compile_metrics.build(y, y_pred)

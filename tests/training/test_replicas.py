@@ -28,7 +28,7 @@ def encoder(strategy):
         x = keras.layers.Embedding(VOCABULARY, 8, name="embedding_token")(tokens)
         x = x + keras.layers.Embedding(2, 8, name="embedding_mask")(mask)
         x = keras.layers.LayerNormalization(name="norm")(x)
-        # Without biases: the gradient of the keys' is 0 but for rounding, and Adam makes a step of the rate's size of it.
+        # Without biases: the gradient of the keys' is 0 but for rounding, of which Adam makes a whole step.
         attention = keras.layers.MultiHeadAttention(2, 4, use_bias=False, name="attention")
         attended = attention(x, x, attention_mask=mask[:, None, :])
         x = keras.layers.LayerNormalization(name="norm_2")(x + attended)
