@@ -127,19 +127,22 @@ class FineTuneModel(keras.Model):
         if kwargs.get("validation_data") is not None:
             kwargs["validation_data"], steps = workers.one_epoch(self, kwargs["validation_data"])
             kwargs.setdefault("validation_steps", steps)
-        return fitting.fit(self, super().fit, x, args, kwargs)
+        with workers.losing_peers(self.distribute_strategy):
+            return fitting.fit(self, super().fit, x, args, kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
         """As `keras.Model.evaluate`; of several workers each reads its share, and all get the result."""
         if not kwargs.get("_use_cached_eval_dataset"):
             x, steps = workers.one_epoch(self, x)
             kwargs = kwargs if steps is None else {"steps": steps, **kwargs}
-        return super().evaluate(x, *args, **kwargs)
+        with workers.losing_peers(self.distribute_strategy):
+            return super().evaluate(x, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         """As `keras.Model.predict`; of several workers each reads its share, and all get all predictions."""
         x, steps = workers.one_epoch(self, x)
-        return super().predict(x, *args, **(kwargs if steps is None else {"steps": steps, **kwargs}))
+        with workers.losing_peers(self.distribute_strategy):
+            return super().predict(x, *args, **(kwargs if steps is None else {"steps": steps, **kwargs}))
 
     def resume_within_epoch(self, steps_done: int, restore_metrics: Callable[[], None]) -> None:
         """Lets the next `fit` begin within its first epoch, with what the metrics were there.

@@ -1,11 +1,17 @@
 """What is different where several processes train one model."""
 
+import contextlib
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kft import distribute, errors
+
+LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
+SECONDS_TO_NAME_IT = 20.0
 
 
 class SharedBatches:
@@ -55,6 +61,17 @@ def one_epoch(model: keras.Model, data: Any) -> tuple[Any, int | None]:
     """Data to evaluate or predict on, and how many steps that are; None where the data knows."""
     data = shared(model, data)
     return (data.from_epoch(0), data.steps_per_epoch) if isinstance(data, SharedBatches) else (data, None)
+
+
+@contextlib.contextmanager
+def losing_peers(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Where TensorFlow first sees that a worker is lost, `kft.distribute.peers` gets the time to say which, and end."""
+    try:
+        yield
+    except LOST:
+        if distribute.worker_of(strategy)[1] > 1:
+            time.sleep(SECONDS_TO_NAME_IT)
+        raise
 
 
 def check_checkpoint(strategy: tf.distribute.Strategy, every: Any) -> None:
