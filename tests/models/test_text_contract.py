@@ -191,6 +191,21 @@ def test_pretrained_weights_of_a_random_model_are_refused():
         make_backbone("bert_tiny_random", weights="pretrained")
 
 
+@pytest.mark.parametrize("pooling", ["cls", "mean", "max", "attention"])
+def test_low_precision_trains_with_float32_logits(pooling):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        backbone, model = model_of("bert_tiny_random", pooling)
+        assert model.output.dtype == "float32"
+        assert backbone.model.output["sequence_output"].dtype == "bfloat16"
+        history = model.fit(batch(backbone), np.array([0, 1, 2]), batch_size=3, epochs=2, verbose=0).history
+        assert np.all(np.isfinite(history["loss"]))
+        assert all(weight.dtype == "float32" for weight in model.weights)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def without_dropout(name):
     """A small one that draws nothing."""
     from kft.models import text
