@@ -157,11 +157,12 @@ def test_a_run_that_had_ended_gives_its_result_again(tmp_path):
     assert run(tmp_path)[0] == whole[0]
 
 
+@pytest.mark.parametrize("phases", ["lp_ft(3 epochs)", "gradual(1 epochs)"])
 @pytest.mark.parametrize("steps", [1, 5, 10])
-def test_a_run_with_a_stored_frozen_part_goes_on_to_the_same_bits(steps, tmp_path, monkeypatch):
-    """The pass over the data is made again, from its start."""
+def test_a_run_with_a_stored_frozen_part_goes_on_to_the_same_bits(steps, phases, tmp_path, monkeypatch):
+    """The pass over the data is made again, from its start, also where it was made from an earlier cut."""
     monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: True)
-    cached = {"phases": "lp_ft(3 epochs)", "cache": "exact"}
+    cached = {"phases": phases, "cache": "exact"}
     whole = run(tmp_path / "whole", **cached)
     assert run(tmp_path / "parts", stop_after=steps, **cached) is None
     assert run(tmp_path / "parts", **cached) == whole
