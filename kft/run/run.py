@@ -58,6 +58,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     callbacks = _callbacks(config, run, workdir, checkpoints, sources, evaluation, digests)
     stopwatch = callbacks[0]
     keep = next(callback for callback in callbacks if isinstance(callback, training.KeepBest))
+    callbacks[-1].refuse_changes()
     _write_text(workdir / "config.json", config_text.to_json(config))
     _write_text(workdir / "run.flags", config_text.to_flags(config))
     if run.warm_start is not None:

@@ -107,6 +107,12 @@ class Checkpoint(keras.callbacks.Callback):
             self._interruption.end()
             self._writer.join()
 
+    def refuse_changes(self) -> None:
+        """Raises InputError, before anything is done, if there is a checkpoint with other settings than now."""
+        facts = checkpoint_files.newest_facts(self.folder)
+        if facts is not None and not self.force:
+            training_state.check_facts(facts["facts"], self.facts)
+
     def resume(self, model: keras.Model, initial_epoch: int, callbacks: Sequence[Any] = ()) -> int:
         """Puts the newest intact checkpoint into a model whose optimizer is built; called before the first step.
 

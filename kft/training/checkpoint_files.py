@@ -153,12 +153,25 @@ def clean(folder: pathlib.Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _load(path: pathlib.Path) -> Saved:
+def newest_facts(folder: str | os.PathLike) -> Mapping[str, Any] | None:
+    """What was written with the newest checkpoint whose manifest is intact, its arrays unread; None without one."""
+    for path in _newest_first(pathlib.Path(folder)):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            return _manifest(path)["facts"]
+    return None
+
+
+def _manifest(path: pathlib.Path) -> dict[str, Any]:
     sealed = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     manifest = sealed["manifest"]
     body = json.dumps(manifest, indent=1, sort_keys=True)
     if hashlib.sha256(body.encode()).hexdigest() != sealed["sha256"]:
         raise ValueError("its manifest is damaged")
+    return manifest
+
+
+def _load(path: pathlib.Path) -> Saved:
+    manifest = _manifest(path)
     for name, expected in manifest["files"].items():
         file = path / name
         if file.stat().st_size != expected["bytes"] or _sha256(file) != expected["sha256"]:

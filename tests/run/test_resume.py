@@ -70,9 +70,11 @@ CHANGES = {
 def test_a_changed_setting_is_refused_by_name(name, unfinished):
     """R6."""
     workdir, settings = unfinished
+    before = (workdir / "config.json").read_text()
     with pytest.raises(errors.InputError, match=rf"changed settings.*{name} was") as caught:
         train_and_evaluate(from_flat({**settings, **CHANGES[name]}), workdir, verbose=0)
     assert "resume='force'" in str(caught.value)
+    assert (workdir / "config.json").read_text() == before
 
 
 @pytest.mark.parametrize("part", ["train_data", "eval_data", "test_data"])
