@@ -84,11 +84,7 @@ class DataSettings(TextSettings):
         0.0, "Alpha of mixup: blend pairs of examples. 0: off.", limits="[0, inf)", available=False, instead=IMAGES
     )
     cutmix: float = setting(
-        0.0,
-        "Alpha of cutmix: paste a part of one example into another. 0: off.",
-        limits="[0, inf)",
-        available=False,
-        instead=IMAGES,
+        0.0, "Alpha of cutmix: paste parts into others. 0: off.", limits="[0, inf)", available=False, instead=IMAGES
     )
     max_examples: str = setting(
         "",
@@ -153,14 +149,11 @@ class ModelSettings:
         limits="[0, 1)",
     )
     warm_start: str = setting(
-        "",
-        "Begin from the weights of another run, by its folder, or of a .safetensors file, by variable path. Empty: "
-        "from backbone_weights and a new head.",
+        "", "Begin from the weights of another run, by its folder, or of a .safetensors file. Empty: pretrained ones."
     )
     warm_start_allow: tuple[str, ...] = setting(
         (),
-        "Differences to warm_start that are as wanted: missing, extra, or variables of another shape; head keeps the "
-        "new head. Others are an error.",
+        "Differences to warm_start that are as wanted: missing, extra, another shape; head: a new head. Others end it.",
         choices=("missing", "extra", "shape", "head"),
     )
     reinitialize_top_blocks: int = setting(
@@ -291,7 +284,6 @@ class ExecutionSettings:
     )
     on_nan: str = setting(
         "stop",
-        "What a step with NaN or Inf does: stop ends the run there, rollback goes back to the last checkpoint and "
-        "halves the learning rate, three times at the most.",
+        "After NaN or Inf: stop, or rollback to the last checkpoint with half the learning rate, at most three times.",
         choices=("stop", "rollback"),
     )
