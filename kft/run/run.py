@@ -51,7 +51,8 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     sources = setup.load_sources(config)
     clock.end("reading and checking the data")
     going_on = training.newest_checkpoint(checkpoints) is not None
-    run = setup.make_setup(config, sources.train, warm_start=not going_on)
+    # A checkpoint has all weights, but not those that mixout began with.
+    run = setup.make_setup(config, sources.train, warm_start=not going_on or config.models.mixout > 0)
     batches = setup.make_batches(config, run.backbone, run.task)
     evaluation = batches(sources.evaluation)
     digests = _digests(sources)
