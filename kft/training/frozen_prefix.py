@@ -177,9 +177,7 @@ class FrozenPrefix:
             if part.from_inputs and not self._is_read_often(self._shares(number, extras), stored):
                 raise graph_part.NotStoredError("it would not be read more often than it is computed")
             pays = self._pays(self._shares(number, extras), stored)
-            if (
-                before := self._decided.get(f"{number} {role}")
-            ) is not None:  # a run that goes on: it has to stay equal
+            if (before := self._decided.get(f"{number} {role}")) is not None:  # in a run that goes on
                 pays = lambda *_: before  # noqa: E731
             seconds = stored.compute(part, sources, targets, keys=keys, pays=pays)
             if any(stored.tensors[id(tensor)].ragged for tensor in plan.crossing):

@@ -177,7 +177,7 @@ class FineTuneModel(keras.Model):
                 self.optimizer.ascend(*step_parts.present(gradients, variables), weight_sum)
                 gradients = forward_backward(x, y, weight)[0]
             seen = {"the input": x, "the targets": y, "the outputs": y_pred, "the loss": loss_sum}
-            self._apply(gradients, variables, weight_sum, x, seen)
+            step_parts.apply(self, gradients, variables, weight_sum, x, seen)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
 
         run, traced = step_parts.step_function(self, step), [variable.trainable for variable in self.parameters]
@@ -271,30 +271,6 @@ class FineTuneModel(keras.Model):
         for penalty in self.losses:
             loss_sum += tf.cast(tf.reduce_sum(penalty), tf.float32) * weight_sum
         return loss_sum, weight_sum
-
-    def _apply(self, gradients, variables, weight_sum, x, seen) -> None:
-        """Updates, unless a number is not finite, which ends the step with an error."""
-        gradients, variables = step_parts.present(gradients, variables)
-        by_path = {variable.path: gradient for variable, gradient in zip(variables, gradients, strict=True)}
-        # What is stored of a frozen part was computed from inputs that are not here.
-        is_good = tf.constant(True) if isinstance(x, dict) and self._entry in x else bad_numbers.are_finite(x)
-        if hasattr(self.optimizer, "apply_sums"):
-            # A dynamic loss scale leaves such a step out, and is lowered, while it can be.
-            scale = self.optimizer.loss_scale.value > 1.0 if self.optimizer.loss_scale_factor == "dynamic" else None
-            norm = self.optimizer.apply_sums(gradients, variables, weight_sum)
-            is_good &= tf.math.is_finite(norm) if scale is None else tf.math.is_finite(norm) | scale
-            self.watch.check(is_good, seen, by_path, stop=False)
-            return
-        total = weight_sum
-        if self.distribute_strategy.num_replicas_in_sync > 1:
-            total = tf.distribute.get_replica_context().all_reduce("SUM", weight_sum)
-        scale = tf.math.divide_no_nan(1.0, total)
-        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which leaves such a step out
-            is_good &= bad_numbers.are_finite([*by_path.values()])
-        checked = self.watch.check(is_good, seen, by_path, stop=True)
-        with tf.control_dependencies([checked]):
-            gradients = [step_parts.scaled(gradient, scale) for gradient in gradients]
-            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
     def _update_metrics(self, y, y_pred, weight, loss_sum, weight_sum) -> None:
         self._loss_tracker.update_state(tf.math.divide_no_nan(loss_sum, weight_sum), sample_weight=weight_sum)

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from kft import errors
+from kft.training import bad_numbers
 
 
 def graph(function: Callable, **kwargs) -> Callable:
@@ -48,6 +49,31 @@ def scaled(gradient: Any, scale: tf.Tensor) -> Any:
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(gradient.values * scale, gradient.indices, gradient.dense_shape)
     return gradient * scale
+
+
+def apply(model, gradients, variables, weight_sum, x, seen) -> None:
+    """Updates, unless a number is not finite, which ends the step with an error."""
+    gradients, variables = present(gradients, variables)
+    by_path = {variable.path: gradient for variable, gradient in zip(variables, gradients, strict=True)}
+    # What is stored of a frozen part was computed from inputs that are not here.
+    is_good = tf.constant(True) if isinstance(x, dict) and model._entry in x else bad_numbers.are_finite(x)
+    if hasattr(model.optimizer, "apply_sums"):
+        # A dynamic loss scale leaves such a step out, and is lowered, while it can be.
+        scale = model.optimizer.loss_scale.value > 1.0 if model.optimizer.loss_scale_factor == "dynamic" else None
+        norm = model.optimizer.apply_sums(gradients, variables, weight_sum)
+        is_good &= tf.math.is_finite(norm) if scale is None else tf.math.is_finite(norm) | scale
+        model.watch.check(is_good, seen, by_path, stop=False)
+        return
+    total = weight_sum
+    if model.distribute_strategy.num_replicas_in_sync > 1:
+        total = tf.distribute.get_replica_context().all_reduce("SUM", weight_sum)
+    scale = tf.math.divide_no_nan(1.0, total)
+    if not isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer):  # which leaves such a step out
+        is_good &= bad_numbers.are_finite([*by_path.values()])
+    checked = model.watch.check(is_good, seen, by_path, stop=True)
+    with tf.control_dependencies([checked]):
+        gradients = [scaled(gradient, scale) for gradient in gradients]
+        model.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
 def check_compiled(model: keras.Model) -> None:
