@@ -162,13 +162,21 @@ def finding(
     return Finding(step, epoch, batch, tensor, (), examples, gradients)
 
 
-def write(file: str | os.PathLike, found: Finding) -> None:
-    """Writes a finding as JSON."""
-    file = pathlib.Path(file)
+def note(file: pathlib.Path, found: Finding, *, newest: pathlib.Path | None) -> list[str]:
+    """Writes a finding as JSON; sentences for the error.
+
+    Args:
+      file: in a folder that is made.
+      found: as of `finding`.
+      newest: the newest checkpoint.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
     content = dataclasses.asdict(found) | {"bad_examples": found.bad_examples()}
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(beside, file)
+    kept = [f"The last good checkpoint is {str(newest)!r}."] if newest else []
+    return [*kept, f"The batch is listed in {str(file)!r}."]
 
 
 def error(found: Finding, notes: Sequence[str] = ()) -> errors.NonFiniteError:

@@ -281,13 +281,9 @@ class Checkpoint(keras.callbacks.Callback):
 
     def note_bad_numbers(self, found: bad_numbers.Finding) -> list[str]:
         """Writes what was found into the report; sentences for the error."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        bad_numbers.write(self.report, found)
         with contextlib.suppress(errors.NonFiniteError):
             self._writer.wait()
-        newest = checkpoint_files.newest_folder(self.folder)
-        kept = [f"The last good checkpoint is {str(newest)!r}."] if newest else []
-        return [*kept, f"The batch is listed in {str(self.report)!r}."]
+        return bad_numbers.note(self.report, found, newest=checkpoint_files.newest_folder(self.folder))
 
     def roll_back(self, model: keras.Model, error: errors.NonFiniteError) -> int:
         """Goes back to the last checkpoint with a lower learning rate; the epoch to go on with.
