@@ -184,10 +184,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._saved_at = time.monotonic()
         self._metrics_before_validation = None
         self._validated = False
-        for hooks, hook in (
-            (self.model.step_hooks, self._after_step),
-            (self.model.test_hooks, self._after_test_batch),
-        ):
+        model = self.model
+        for hooks, hook in ((model.step_hooks, self._after_step), (model.test_hooks, self._after_test_batch)):
             if hook not in hooks:
                 hooks.append(hook)
         if self._restored is not None:
