@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from kft import errors, inspection, tasks
-from kft.run import folder
+from kft import distribute, errors, inspection, tasks
+from kft.run import execution, folder
 from kft.run import run as one_run
 from kft.run.config import RunConfig
 
@@ -37,6 +37,8 @@ def train_seeds(config: RunConfig, workdir: str | os.PathLike, *, verbose: int =
         single = dataclasses.replace(config, run=dataclasses.replace(config.run, seed=seed, seeds=1))
         results.append(one_run.train_and_evaluate(single, workdir / f"seed_{seed}", verbose=verbose))
     result = {part: _intervals([run[part] for run in results]) for part in ("metrics", "test_metrics")}
+    if not distribute.is_chief(execution.make_strategy(config)):
+        return {**result, "runs": results}
     one_run.write_json(workdir / "result.json", {**result, "runs": results})
     if verbose:
         print("\n" + inspection.after_seeds(results), flush=True)
