@@ -1,6 +1,7 @@
 """The flags of every command, made from RunConfig; `python -m experiments.flags` writes their table for the docs."""
 
 import difflib
+import gc
 import os
 import re
 import sys
@@ -136,7 +137,8 @@ def app_run(
     except KeyboardInterrupt as error:
         text = f": {error}; the same command goes on" if str(error) else ""
         print(f"{_program(argv)}: interrupted{text}.", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    gc.collect()  # data sets that were read end here, and not while Python takes itself apart
+    return EXIT_INTERRUPTED
 
 
 def _recipe_of_the_package(word: str) -> str:

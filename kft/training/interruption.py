@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT: noted, acted on between two steps, and never waited for without need."""
 
+import atexit
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GRACE_SECONDS = 5.0
 _LOOK_SECONDS = 0.25
+_ended_by: list[int] = []  # the signal that ended a training of this process
 
 
 class Interruption:
@@ -35,6 +37,7 @@ class Interruption:
         if self._handlers or threading.current_thread() is not threading.main_thread():
             return
         self.number = 0
+        _ended_by.clear()
         self._ended = threading.Event()
         self._reader, self._written = os.pipe()
         os.set_blocking(self._written, False)
@@ -58,6 +61,7 @@ class Interruption:
         """Ends what runs in the main thread: SystemExit with 128 + the signal, KeyboardInterrupt for SIGINT."""
         number = self.number
         self._ended.set()
+        _ended_by[:] = [number]
         if number == signal.SIGINT:
             raise KeyboardInterrupt("the state is saved")
         raise SystemExit(128 + number)
@@ -86,3 +90,19 @@ class Interruption:
                     os._exit(128 + number)
         finally:
             os.close(reader)
+
+
+def _end_at_once() -> None:
+    """Ends a process that a signal ended before Python takes itself apart, when all other exit handlers have run.
+
+    TensorFlow waits there for ever for a data set that is in the middle of a Python function.
+    """
+    number = _ended_by[0] if _ended_by else 0
+    uncaught = getattr(sys, "last_type", None)
+    if number == signal.SIGTERM or (number == signal.SIGINT and uncaught is KeyboardInterrupt):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + number)
+
+
+atexit.register(_end_at_once)
