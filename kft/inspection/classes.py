@@ -82,6 +82,31 @@ def classified(rows: Sequence[Mapping[str, Any]]) -> Classified | None:
     return Classified(names, keys, truth, predicted, probabilities)
 
 
+def predicted(row: Mapping[str, Any]) -> Any:
+    """What a line of eval_predictions.jsonl says of its example, whatever the task.
+
+    Example:
+      >>> predicted({"file": "a", "words": ["to", "Paris"], "tags": ["O", "B-x"], "truth": ["O", "O"]})
+      ['O', 'B-x']
+    """
+    return next((row[name] for name in ("label", "labels", "tags", "answer", "value") if name in row), None)
+
+
+def is_right(row: Mapping[str, Any]) -> bool:
+    """Whether that is the truth to the letter, or one of several answers that are; no answer is one if there is none.
+
+    Example:
+      >>> is_right({"answer": "Paris", "truth": ["Paris", "in Paris"]}), is_right({"answer": "", "truth": []})
+      (True, True)
+    """
+    said, truth = predicted(row), row.get("truth")
+    if "answer" in row and isinstance(truth, list):
+        return said in truth or (not said and not truth)
+    if "labels" in row and isinstance(truth, list):
+        return sorted(map(str, said)) == sorted(map(str, truth))
+    return said == truth
+
+
 def from_logits(logits: np.ndarray, labels: np.ndarray, label_names: Sequence[str], keys: Sequence[str]) -> Classified:
     """Predictions as they come from a model: logits (n, K), labels (n,)."""
     shifted = np.asarray(logits, np.float64)

@@ -151,11 +151,10 @@ def _differences(run: RunFolder) -> Markup | None:
     texts = {row.get("index"): row.get("text") for row in run.examples if row.get("part") == "eval"}
     rows = []
     for index, row in enumerate(run.predictions):
-        said = {name: part for name, part in row.items() if name not in ("file", "truth", "probabilities")}
-        given = next(iter(said.values())) if len(said) == 1 else said
-        truth = row.get("truth")
-        if given != truth and not (isinstance(truth, list) and given in truth):
-            rows.append({"example": row.get("file"), "text": texts.get(index), "truth": truth, "prediction": given})
+        if not classes.is_right(row):
+            text = texts.get(index) or " ".join(map(str, row.get("words") or ()))
+            rows.append({"example": row.get("file"), "text": text, "truth": row.get("truth")})
+            rows[-1]["prediction"] = classes.predicted(row)
     count = f"{len(rows):,} of {len(run.predictions):,} predictions are not the truth to the letter."
     title = element("div", element("h3", "Predictions"), element("p", count, class_="dim"))
     return join_two(title, report_elements.table(rows, most=_MOST_EXAMPLES))

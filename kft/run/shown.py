@@ -55,8 +55,7 @@ def _some_of_each(source: Any) -> list[int]:
 def _mistakes(predictions: list[dict[str, Any]]) -> list[int]:
     found = classes.classified(predictions)
     if found is None:
-        said = [[part for name, part in row.items() if name not in ("file", "truth")] for row in predictions]
-        wrong = [index for index, row in enumerate(predictions) if row.get("truth") not in said[index]]
+        wrong = [index for index, row in enumerate(predictions) if not classes.is_right(row)]
         return (wrong or list(range(len(predictions))))[:MOST_MISTAKES]
     indices = [*found.confident_mistakes(MOST_MISTAKES), *found.highest_losses(MOST_MISTAKES)]
     return [int(index) for index in dict.fromkeys(indices)]

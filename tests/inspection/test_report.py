@@ -104,8 +104,8 @@ def test_what_is_missing_or_broken_is_left_out(tmp_path):
 
 def test_other_tasks_show_what_is_not_the_truth(tmp_path):
     rows = [
-        {"file": "row 1", "tags": ["O", "B-x"], "truth": ["O", "B-x"]},
-        {"file": "row 2", "tags": ["O", "O"], "truth": ["O", "B-x"]},
+        {"file": "row 1", "words": ["to", "Rome"], "tags": ["O", "B-x"], "entities": [1], "truth": ["O", "B-x"]},
+        {"file": "row 2", "words": ["to", "Paris"], "tags": ["O", "O"], "entities": [], "truth": ["O", "B-x"]},
     ]
     examples = [{"part": "eval", "index": 1, "key": "row 2", "truth": None, "text": "to Paris"}]
     folder = run_folders.write(tmp_path / "run", eval_predictions=rows, examples=examples)
