@@ -1,7 +1,7 @@
 """Writes a page about finished runs from what is in their folders: report.html, without network or scripts.
 
-It takes one run folder or several. Of one, report.html and MODEL_CARD.md are written into it again; several are
-compared on one page, --output. A folder of several seeds counts as the run of each.
+It takes one run folder or several: RUN [RUN ...]. Of one, report.html and MODEL_CARD.md are written into it again;
+several are compared on one page, --output. A folder of several seeds counts as the run of each.
 
 Example:
   python -m experiments.report runs/flowers

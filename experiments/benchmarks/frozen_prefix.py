@@ -165,7 +165,7 @@ def report(lines: Sequence[dict[str, Any]]) -> str:
       >>> other = one | {"train_seconds": 8.0, "epoch_seconds": 0.2}
       >>> lines = [one | {"kind": "keras"}, other | {"kind": "kft exact"}, other | {"kind": "arrays"}]
       >>> [row.split()[-2:] for row in report(lines).splitlines()[-3:]]
-      [['1.0', '20.00'], ['5.0', '1.00'], ['5.0', '1.00']]
+      [['5.0', '1.00'], ['1.0', '20.00'], ['5.0', '1.00']]
     """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for line in lines:

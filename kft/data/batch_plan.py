@@ -202,7 +202,7 @@ def share_of(batches: EpochPlan, first: int, end: int, of: int) -> EpochPlan:
     Example:
       >>> plan = EqualPlan(5, 4, 0, False).epoch(0)
       >>> share_of(plan, 1, 2, 2).indices.tolist()
-      [[2, 3], [0, 1]]
+      [[2, 3], [1, 2]]
     """
     sizes = batches.counts // of
     width = int(sizes.max())

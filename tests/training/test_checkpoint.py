@@ -177,9 +177,9 @@ def test_what_was_decided_by_the_clock_is_decided_again(tmp_path, monkeypatch):
     monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: asked.append(1))
     say = frozen_prefix.FrozenPrefix._say
 
-    def listen(self, *args, stored=False):
-        stored_before.append(stored)
-        return say(self, *args, stored=stored)
+    def listen(self, *args, size=0):
+        stored_before.append(size > 0)
+        return say(self, *args, size=size)
 
     monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_say", listen)
     assert run(tmp_path, **cached) is not None
