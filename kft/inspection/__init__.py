@@ -3,6 +3,7 @@
 from kft import tables
 
 _PUBLIC = {
+    "LiveLine": "kft.inspection.live_line:LiveLine",
     "TensorBoard": "kft.inspection.tensorboard:TensorBoard",
     "Comparison": "kft.inspection.statistics:Comparison",
     "Interval": "kft.inspection.statistics:Interval",

@@ -3,43 +3,57 @@
 import json
 import os
 import pathlib
+import resource
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kft.inspection import event_files
+from kft import errors
+from kft.inspection import (
+    block_measures,
+    evaluation_view,
+    event_files,
+    event_writer,
+    examples,
+    hparams,
+    pictures,
+    projector,
+)
 from kft.schedules.schedule import check_steps
+
+_SAMPLES, _SAMPLE_TEXTS = 16, 8
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes loss, metrics, learning rate, speed and settings for TensorBoard.
+    """Writes what happens in a training for TensorBoard; docs/tensorboard.md lists every tag.
 
     The step of everything is the number of optimizer updates, and goes on through several calls of `fit`, with
-    the same optimizer or a new one. Each tag has each step once:
+    the same optimizer or a new one. Each tag has each step once. With `kft.training.Checkpoint` a run that goes on has
+    the points of one that was never stopped: what was written after the restored step is taken out of the files, and
+    what was measured of the running epoch is gone on with.
 
-        tag                             writer        step
-        metrics/<name>                  train, eval   end of each epoch; "val_loss" is metrics/loss of eval
-        training/learning_rate          train         every `every_steps` steps: the rate of the next update
-        training/examples_per_second    train         end of each epoch, without its evaluation; tracing counts
-        config                          train         once; a table of the settings
-        pictures/<name>                 train         once
-
-    With `kft.training.Checkpoint` a run that goes on has the points of one that was never stopped: what was written
-    after the restored step is taken out of the files, and what was measured of the running epoch is gone on with.
-
-    It has nothing to do at a step, so it never waits for the device within an epoch: the rates are calculated
-    from the schedule when the epoch has ended. Put it in front of a callback that changes the rate.
+    It never waits for the device within an epoch, but for one update in `every_steps` that it measures. A plain Keras
+    model is shown too, with less. Put it in front of a callback that changes the rate.
 
     Args:
       log_dir: folder for the writers' folders; it is made.
       config: setting -> value, shown as a table.
       pictures: name -> PNG file, such as one of `kft.schedules.picture`.
-      every_steps: int >= 1, distance of two points of the learning rate.
-    Raises: InputError if `every_steps` is out of range.
+      texts: name -> text as it is, such as the table of variables.
+      hparams: setting -> value, for the table of TensorBoard that compares runs.
+      train_data: of `kft.data`: some of its examples are shown as the model gets them.
+      eval_data: of `kft.data`, what is given as validation_data: its predictions, the worst of them, and embeddings.
+      every_steps: int >= 1, distance of two points of what is measured of single updates.
+      embeddings: int >= 0, examples of eval_data for the projector, before and after the training.
+      histograms: whether to show how the weights of each block are distributed, after each epoch.
+      profile_steps: (first, last) update to profile; () for none.
+      token_name: from a token's number to its text, for training texts.
+    Raises: InputError if an argument is out of range.
     Example:
       >>> import tempfile
       >>> callback = TensorBoard(tempfile.mkdtemp(), config={"seed": 0})
@@ -51,60 +65,111 @@ class TensorBoard(keras.callbacks.Callback):
         *,
         config: Mapping[str, Any] | None = None,
         pictures: Mapping[str, str | os.PathLike] | None = None,
+        texts: Mapping[str, str] | None = None,
+        hparams: Mapping[str, Any] | None = None,
+        train_data: Any = None,
+        eval_data: Any = None,
         every_steps: int = 100,
+        embeddings: int = 256,
+        histograms: bool = False,
+        profile_steps: Sequence[int] = (),
+        token_name: Callable[[int], str] | None = None,
     ):
         super().__init__()
         check_steps("every_steps", every_steps)
+        if profile_steps and (len(profile_steps) != 2 or not 1 <= profile_steps[0] <= profile_steps[1]):
+            raise errors.InputError(
+                f"Got profile_steps={profile_steps!r}. Expected the first and the last one. Use 10,12, or leave it out."
+            )
         self.log_dir = pathlib.Path(log_dir)
-        self.config = config
-        self.pictures = pictures or {}
-        self.every_steps = every_steps
-        self._writers: dict[str, tf.summary.SummaryWriter] = {}
-        self._last_steps: dict[tuple[str, str], int] = {}
-        self._offset = 0
-        self._last_step = 0
-        self._epoch_first = 0
+        self.config, self.pictures, self.texts, self.hparams = config, pictures or {}, texts or {}, hparams
+        self.train_data, self.eval_data = train_data, eval_data
+        self.every_steps, self.embeddings, self.histograms = every_steps, embeddings, histograms
+        self.profile_steps, self.token_name = tuple(profile_steps), token_name
+        self._writer = event_writer.EventWriter(self.log_dir)
+        self._blocks: block_measures.BlockMeasures | None = None
+        self._evaluation = None if eval_data is None else evaluation_view.Evaluation(eval_data)
+        self._offset = self._last_step = self._epoch_first = self._calls = 0
         self._epoch_began: float | None = None
-        self._within_epoch = False
+        self._within_epoch = self._profiling = False
+        self._measured_from: int | None = None
+
+    def set_model(self, model):
+        super().set_model(model)
+        strategy = getattr(model, "distribute_strategy", None)
+        self._writer.is_chief = strategy is None or strategy.extended.should_save_summary
+        if hasattr(model, "measures") and (self._blocks is None or self._blocks.optimizer is not model.optimizer):
+            self._blocks = block_measures.BlockMeasures(model)
+            self._blocks.listen()
+            model.measures.waited = model.measures.waited or _seconds_on_host()
+        if self._evaluation is not None and hasattr(model, "measures"):
+            model.measures.on_evaluated = self._evaluation.add
+            if not model.measures.tells_outputs:
+                model.measures.tells_outputs = True
+                model.test_function = None  # so that it is made anew
 
     def on_train_begin(self, logs=None):
         if self._iterations() + self._offset < self._last_step:  # a new optimizer counts from 0
             self._offset = self._last_step - self._iterations()
+        if hasattr(self.model, "step_hooks"):
+            self.model.step_hooks = [hook for hook in self.model.step_hooks if hook != self._after_step]
+            self.model.step_hooks.insert(
+                0, self._after_step
+            )  # before that of a checkpoint, which saves this one's state
+        self._embed("before")
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.config is not None:
-            self._once("config", lambda step: tf.summary.text("config", _markdown(self.config), step))
-        for name, path in self.pictures.items():
-            self._once(f"pictures/{name}", lambda step, name=name, path=path: _write_picture(name, path, step))
-
+        step = self._iterations() + self._offset
         if not self._within_epoch:
             self._epoch_first = self._iterations()
             self._epoch_began = time.perf_counter()
+            self._compiled, self._waited = self._compilations(), self._seconds_waited()
         self._within_epoch = True
+        self._once(step)
+        self._what_trains(self._epoch_first)
+        if epoch == 0 or self._last_step == step:
+            self._samples(epoch, step)
+        self._calls = (self._iterations() - self._epoch_first) * self._accumulate_steps()
+        self._prepare_measure()
 
     def on_test_begin(self, logs=None):
         self._end_of_training_part()
+        if self._evaluation is not None:
+            self._evaluation.clear()
 
     def on_epoch_end(self, epoch, logs=None):
         self._end_of_training_part()
         for name, value in (logs or {}).items():
             writer = "eval" if name.startswith("val_") else "train"
             if name != "learning_rate":
-                self._scalar(writer, f"metrics/{name.removeprefix('val_')}", value, self._last_step)
+                self._writer.scalar(writer, f"metrics/{name.removeprefix('val_')}", value, self._last_step)
+        if self.hparams is not None and not self._writer.has("eval", hparams.START_TAG):
+            names = [name.removeprefix("val_") for name in logs or {} if name.startswith("val_")]
+            for summary in hparams.summaries(self.hparams, metrics=names):
+                self._writer.summary("eval", summary, self._last_step)
+        if self._evaluation is not None:
+            self._evaluation.write(self._writer, self._last_step)
+        if self.histograms and self._blocks is not None:
+            for block, variables in self._blocks.trained_blocks().items():
+                values = np.concatenate([variable.numpy().ravel() for variable in variables])
+                self._writer.histogram("train", f"weights/{block}", values, self._last_step)
         self._within_epoch = False
-        for writer in self._writers.values():
-            writer.flush()
+        self._writer.flush()
 
     def on_train_end(self, logs=None):
         self._learning_rates([self._iterations()])
-        for writer in self._writers.values():
-            writer.flush()
+        self._stop_profile()
+        self._embed("after")
+        if hasattr(self.model, "step_hooks"):
+            self.model.step_hooks = [hook for hook in self.model.step_hooks if hook != self._after_step]
+            self.model.measures.on_evaluated = None
+        self._writer.flush()
 
     def get_state(self) -> dict[str, np.ndarray]:
         """What it goes on from, for `Checkpoint`: the last step of each tag, and what it knows of the running epoch."""
         began = self._epoch_began
         state = {
-            "last_steps": [[*key, step] for key, step in self._last_steps.items()],
+            "last_steps": [[*key, step] for key, step in self._writer.last_steps.items()],
             "offset": self._offset,
             "last_step": self._last_step,
             "epoch_first": self._epoch_first,
@@ -116,16 +181,71 @@ class TensorBoard(keras.callbacks.Callback):
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Goes on from what `get_state` gave, and takes all later points out of the files."""
         values = json.loads(state["json"].tobytes())
-        self._last_steps = {(writer, tag): step for writer, tag, step in values["last_steps"]}
         self._offset, self._last_step = values["offset"], values["last_step"]
         self._epoch_first, self._within_epoch = values["epoch_first"], values["within_epoch"]
+        self._compiled, self._waited = self._compilations(), self._seconds_waited()
+        self._measured_from = None
         seconds = values["seconds"]
         self._epoch_began = None if seconds is None else time.perf_counter() - seconds
-        for writer in self._writers.values():
-            writer.close()
-        self._writers = {}
-        if self.model.distribute_strategy.extended.should_save_summary:
-            event_files.keep_until(self.log_dir, self._last_steps)
+        self._writer.go_on_from({(writer, tag): step for writer, tag, step in values["last_steps"]})
+        if self._writer.is_chief:
+            event_files.keep_until(self.log_dir, self._writer.last_steps)
+
+    # What is written once.
+
+    def _once(self, step: int) -> None:
+        write = self._writer
+        if self.config is not None and not write.has("train", "config"):
+            write.text("train", "config", _markdown(self.config), step)
+        for name, text in self.texts.items():
+            if not write.has("train", f"texts/{name}"):
+                write.text("train", f"texts/{name}", "\n".join(f"    {line}" for line in text.split("\n")), step)
+        for name, path in self.pictures.items():
+            if not write.has("train", f"pictures/{name}"):
+                pixels = tf.io.decode_png(tf.io.read_file(str(path)), channels=3)
+                write.image("train", f"pictures/{name}", pixels.numpy(), step)
+
+    def _samples(self, epoch: int, step: int) -> None:
+        """Examples of the first batch of an epoch, as the model gets them."""
+        data = self.train_data
+        if data is None or not self._writer.is_chief:
+            return
+        chosen = np.random.default_rng(epoch).permutation(data.num_examples)[:_SAMPLES]
+        if examples.are_images(data):
+            captions = [[(str(examples.truth_of(data.source, index)), False)] for index in chosen]
+            picture = pictures.grid(examples.pixels(data, chosen, epoch=epoch), captions)
+            self._writer.image("train", "examples/augmented", picture, step)
+        elif examples.are_texts(data):
+            self._writer.text("train", "examples/tokens", self._texts_of(chosen[:_SAMPLE_TEXTS]), step)
+
+    def _texts_of(self, rows: Sequence[int]) -> str:
+        table = getattr(self.train_data, "table", None)
+        records = [int(row) if table is None else int(table.record[row]) for row in rows]
+        lines = ["| text | truth | tokens |", "|---|---|---|"]
+        for row, record in zip(rows, records, strict=True):
+            source = self.train_data.source
+            said = evaluation_view.markdown(examples.text_of(source.records[record])[:300])
+            tokens = [] if table is None else table.token_ids[table.offsets[row] : table.offsets[row + 1]][:80]
+            names = " ".join(self.token_name(int(token)) if self.token_name else str(token) for token in tokens)
+            truth = evaluation_view.markdown(examples.truth_of(source, record))
+            lines.append(f"| {said} | {truth} | {evaluation_view.markdown(names)} |")
+        return "\n".join(lines)
+
+    def _embed(self, name: str) -> None:
+        step = self._iterations() + self._offset
+        tag = f"embeddings/{name}"
+        data = self.eval_data
+        if data is None or not self.embeddings or self._blocks is None or (name == "before" and step > 0):
+            return
+        if not examples.are_images(data) and not examples.are_texts(data):
+            return
+        if self._writer.is_chief and not self._writer.has("train", tag):
+            found = projector.features(self.model, data, self.embeddings)
+            if found is not None:
+                projector.write(self.log_dir / "train", name, data, *found)
+                self._writer.text("train", tag, f"{len(found[1])} examples, in the projector", step)
+
+    # What is written of each epoch.
 
     def _end_of_training_part(self) -> None:
         """The updates of an epoch are done; its evaluation, if any, begins."""
@@ -133,48 +253,119 @@ class TensorBoard(keras.callbacks.Callback):
             return
         num_examples = self._num_examples()
         seconds = time.perf_counter() - self._epoch_began
-        self._epoch_began = None
+        self._epoch_began = self._measured_from = None
         last = self._iterations()
         self._learning_rates(range(self._epoch_first, last, self.every_steps))
         self._last_step = last + self._offset
+        self._what_trains(last - 1)
+        write = lambda tag, value: self._writer.scalar("train", tag, value, self._last_step)  # noqa: E731
         if num_examples is not None:
-            self._scalar("train", "training/examples_per_second", num_examples / seconds, self._last_step)
+            write("training/examples_per_second", num_examples / seconds)
+            table = getattr(self.train_data, "table", None)
+            if table is not None:
+                write("training/tokens_per_second", num_examples / seconds * float(table.lengths.mean()))
+        if self._blocks is not None:
+            write("training/waiting_for_data", (self._seconds_waited() - self._waited) / seconds)
+            write("training/compilations", self._compilations())
+        write("memory/process_gib", _process_gib())
+        device = _device_gib()
+        if device is not None:
+            write("memory/device_gib", device)
+
+    def _what_trains(self, iteration: int) -> None:
+        """1 or 0, and the learning rate, of each block."""
+        step = iteration + self._offset
+        if self._blocks is None or iteration < 0:
+            return
+        trained, rate = self._blocks.trained_blocks(), self._rate(iteration)
+        for block in self._blocks.blocks:
+            self._writer.scalar("train", f"trains/{block}", float(block in trained), step)
+            scale = max((self._scale(variable) for variable in trained.get(block, ())), default=0.0)
+            self._writer.scalar("train", f"learning_rate/{block}", rate * scale, step)
+
+    def _scale(self, variable: keras.Variable) -> float:
+        optimizer = self.model.optimizer
+        scales = getattr(optimizer, "rate_scales", None)
+        return 1.0 if scales is None else float(scales[optimizer._get_variable_index(variable)])
 
     def _learning_rates(self, iterations) -> None:
+        for iteration in iterations:
+            rate = self._rate(iteration)
+            self._writer.scalar("train", "training/learning_rate", rate, iteration + self._offset)
+
+    def _rate(self, iteration: int) -> float:
         schedule = self.model.optimizer._learning_rate
         is_schedule = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
-        for iteration in iterations:
-            rate = schedule(iteration) if is_schedule else self.model.optimizer.learning_rate
-            self._scalar("train", "training/learning_rate", float(rate.numpy()), iteration + self._offset)
+        return float((schedule(iteration) if is_schedule else self.model.optimizer.learning_rate).numpy())
+
+    # What is measured of single updates.
+
+    def _after_step(self) -> None:
+        self._calls += 1
+        if self._measured_from is not None and self._iterations() > self._measured_from:
+            step = self._iterations() + self._offset
+            for tag, value in self._blocks.after_update().items():
+                self._writer.scalar("train", tag, value, step)
+            self._measured_from = None
+        self._prepare_measure()
+        if self.profile_steps:
+            self._profile()
+
+    def _prepare_measure(self) -> None:
+        due = self._calls % (self.every_steps * self._accumulate_steps()) == 0
+        if due and self._blocks is not None and self._within_epoch and self._measured_from is None:
+            self._measured_from = self._iterations()
+            self._blocks.before_update()
+
+    def _profile(self) -> None:
+        step, (first, last) = self._iterations() + self._offset, self.profile_steps
+        if not self._profiling and step == first - 1 and self._writer.is_chief:
+            tf.profiler.experimental.start(str(self.log_dir))
+            self._profiling = True
+        elif step >= last:
+            self._stop_profile()
+
+    def _stop_profile(self) -> None:
+        if self._profiling:
+            tf.profiler.experimental.stop()
+            self._profiling = False
+
+    # What the model tells.
 
     def _iterations(self) -> int:
         return int(self.model.optimizer.iterations.numpy())
+
+    def _accumulate_steps(self) -> int:
+        return getattr(self.model.optimizer, "accumulate_steps", 1)
 
     def _num_examples(self) -> float | None:
         """The weight that the mean of the loss has, which is the number of examples without padding."""
         means = [metric for metric in self.model.metrics if metric.name == "loss" and hasattr(metric, "count")]
         return float(means[0].count.numpy()) if means else None
 
-    def _once(self, tag: str, write) -> None:
-        if ("train", tag) not in self._last_steps:
-            self._last_steps["train", tag] = step = self._iterations() + self._offset
-            with self._writer("train").as_default():
-                write(step)
+    def _compilations(self) -> int:
+        return getattr(self.model, "num_compilations", 0)
 
-    def _scalar(self, writer: str, tag: str, value: float, step: int) -> None:
-        if step > self._last_steps.get((writer, tag), -1):
-            self._last_steps[writer, tag] = step
-            with self._writer(writer).as_default():
-                tf.summary.scalar(tag, value, step)
+    def _seconds_waited(self) -> float:
+        measures = getattr(self.model, "measures", None)
+        return 0.0 if measures is None or measures.waited is None else float(measures.waited.numpy())
 
-    def _writer(self, name: str) -> tf.summary.SummaryWriter:
-        """The writer of that name, made when first needed; workers that are not the chief write nothing."""
-        if name not in self._writers:
-            if self.model.distribute_strategy.extended.should_save_summary:
-                self._writers[name] = tf.summary.create_file_writer(str(self.log_dir / name))
-            else:
-                self._writers[name] = tf.summary.create_noop_writer()
-        return self._writers[name]
+
+def _seconds_on_host() -> tf.Variable:
+    with tf.init_scope(), tf.device("CPU:0"):
+        return tf.Variable(0.0, dtype=tf.float64, trainable=False)
+
+
+def _process_gib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return (peak if sys.platform == "darwin" else peak * 1024) / 2**30
+
+
+def _device_gib() -> float | None:
+    """The most memory that was used on the first GPU."""
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**30
 
 
 def _markdown(config: Mapping[str, Any]) -> str:
@@ -182,8 +373,3 @@ def _markdown(config: Mapping[str, Any]) -> str:
     cell = lambda value: str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")  # noqa: E731
     rows = [f"| {cell(name)} | {cell(value)} |" for name, value in config.items()]
     return "\n".join(["| setting | value |", "|---|---|", *rows])
-
-
-def _write_picture(name: str, path: str | os.PathLike, step: int) -> None:
-    pixels = tf.io.decode_png(tf.io.read_file(str(path)), channels=3)
-    tf.summary.image(f"pictures/{name}", pixels[tf.newaxis], step)

@@ -105,6 +105,8 @@ class Optimizer(keras.optimizers.Optimizer):
         self.loss_scale_factor = loss_scale_factor
         self.l1, self.l2 = penalties.rules("l1", l1), penalties.rules("l2", l2)
         self.decay_to_start = tuple(decay_to_start)
+        # Called while `apply_sums` is traced, with indices of variables and the squared norms of their mean gradients.
+        self.gradient_listener = None
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

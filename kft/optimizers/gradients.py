@@ -34,8 +34,13 @@ def global_norm(gradients: Sequence[tf.Tensor | tf.IndexedSlices]) -> tf.Tensor:
 
     One read of the gradients, no copy of dense ones.
     """
+    return tf.sqrt(tf.add_n(squares(gradients)))
+
+
+def squares(gradients: Sequence[tf.Tensor | tf.IndexedSlices]) -> list[tf.Tensor]:
+    """The squared norm of each, float32; rows of one id are summed first."""
     parts = [_summed_rows(part) if isinstance(part, tf.IndexedSlices) else part for part in gradients]
-    return tf.sqrt(2.0 * tf.add_n([tf.cast(tf.nn.l2_loss(part), tf.float32) for part in parts]))
+    return [2.0 * tf.cast(tf.nn.l2_loss(part), tf.float32) for part in parts]
 
 
 def _summed_rows(slices):

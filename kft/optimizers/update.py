@@ -31,7 +31,10 @@ def update(optimizer, indices: Sequence[int], gradients: Sequence[tf.Tensor], we
     checked = dynamic or not means
     weight = tf.ones([]) if means else weight
     factor = _product(tf.math.divide_no_nan(1.0, weight), unscale)
-    norm = gradients_lib.global_norm(gradients) * factor
+    squares = gradients_lib.squares(gradients)
+    norm = tf.sqrt(tf.add_n(squares)) * factor
+    if optimizer.gradient_listener is not None:
+        optimizer.gradient_listener(indices, tf.stack(squares) * factor**2)
     finite = tf.math.is_finite(norm) if checked else tf.constant(True)
     if dynamic:
         if means:  # who hands over sums looks at the norm

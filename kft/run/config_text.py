@@ -8,7 +8,10 @@ from kft import errors
 from kft.run.config import LEAVES, ROOMS, RunConfig, flat, from_flat, unknown_setting
 
 REDACTED = "[redacted]"
-NOT_THE_RESULT = ("workdir", "resume", "checkpoint_every", "workers", "worker_index")
+NOT_THE_RESULT = (
+    *("workdir", "resume", "checkpoint_every", "workers", "worker_index"),
+    *("embeddings", "histograms", "profile_steps"),
+)
 
 _SECRETS = (
     re.compile(r"(?<=://)[^/\s@]+(?=@)"),  # user:password@ of a URL

@@ -26,9 +26,14 @@ def describe(config: RunConfig) -> str:
     tables = [
         inspection.table(costs(config, run)),
         inspection.table(blocks(run)),
-        inspection.variable_table(_variables(run)),
+        variable_table(run),
     ]
     return "\n\n".join([summary(config, sources, run), *tables])
+
+
+def variable_table(run: setup.Setup) -> str:
+    """Every variable of a run, when it trains and how fast."""
+    return inspection.variable_table(_variables(run))
 
 
 def costs(config: RunConfig, run: setup.Setup) -> list[dict[str, Any]]:

@@ -17,7 +17,20 @@ import tensorflow as tf
 
 import kft
 from kft import distribute, inspection, schedules, training
-from kft.run import config_text, description, execution, folder, laps, model_folder, names, scoring, setup, shown, text
+from kft.run import (
+    config_text,
+    description,
+    execution,
+    folder,
+    laps,
+    model_folder,
+    names,
+    scoring,
+    setup,
+    shown,
+    text,
+    watching,
+)
 from kft.run.config import RunConfig, flat, with_absolute_paths
 from kft.run.validation import validate
 
@@ -78,7 +91,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
         run.phases,
         epochs=run.epochs,
         validation_data=evaluation,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *watching.live_line(run, verbose)],
         verbose=verbose,
         cache=config.schedules.cache,
         cache_budget=config.schedules.cache_budget,
@@ -167,8 +180,8 @@ def _callbacks(
         restore=config.run.keep == "best",
     )
     scores = text.callbacks(config, run.task, monitor, evaluation, sources.evaluation)
-    pictures = {"schedule": schedules.picture(run.learning_rate, run.steps, workdir / "schedule.png")}
-    board = inspection.TensorBoard(workdir / "tensorboard", config=flat(config), pictures=pictures)
+    schedule = schedules.picture(run.learning_rate, run.steps, workdir / "schedule.png")
+    board = watching.tensorboard(config, run, workdir, sources, evaluation, pictures={"schedule": schedule})
     callbacks = [_Stopwatch(), training.CompilationsAsPlanned(), *scores, keep, board]
     if config.schedules.plateau:
         callbacks.append(schedules.PlateauCallback(run.learning_rate, monitor=monitor))

@@ -42,6 +42,19 @@ class RunSettings:
     early_stopping: int = setting(
         0, "Stop after so many epochs without a better monitor. 0: never.", unit="epochs", limits="[0, inf)"
     )
+    embeddings: int = setting(
+        256,
+        "TensorBoard: examples of eval_data for the projector, before and after training. 0: none.",
+        unit="examples",
+        limits="[0, inf)",
+    )
+    histograms: bool = setting(False, "TensorBoard: how the weights of each block are distributed, after each epoch.")
+    profile_steps: tuple[int, ...] = setting(
+        (),
+        "TensorBoard: the first and the last update to profile, such as 10,12. Empty: none.",
+        unit="steps",
+        limits="[1, inf)",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

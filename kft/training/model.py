@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras.src.models.functional import operation_fn
 
 from kft import errors, paths
-from kft.training import bad_numbers, fitting, frozen, precision, r_drop, step_parts, weighted, workers
+from kft.training import bad_numbers, fitting, frozen, measures, precision, r_drop, step_parts, weighted, workers
 
 
 class FineTuneModel(keras.Model):
@@ -53,6 +53,7 @@ class FineTuneModel(keras.Model):
         self.step_hooks: list[Callable[[], None]] = []
         self.test_hooks: list[Callable[[], None]] = []
         self.place, self.watch, self.checkpoint = fitting.Place(), bad_numbers.Watch(), None
+        self.measures = measures.Measures()
 
     def set_trainable(self, patterns: Sequence[str]) -> None:
         """Lets exactly the parameters train whose paths match one of the patterns.
@@ -180,7 +181,8 @@ class FineTuneModel(keras.Model):
             step_parts.apply(self, gradients, variables, weight_sum, x, seen)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
 
-        run, traced = step_parts.step_function(self, step), [variable.trainable for variable in self.parameters]
+        run = step_parts.step_function(self, step, self.measures.waited)
+        traced = [variable.trainable for variable in self.parameters]
 
         def train_function(iterator):
             if traced != [variable.trainable for variable in self.parameters]:
@@ -194,7 +196,7 @@ class FineTuneModel(keras.Model):
                     place.restore_metrics()
                 place.steps_to_skip, place.restore_metrics = place.steps_to_skip - 1, None
                 return self._get_metrics_result_or_logs({})
-            logs = run(iterator)
+            logs, _ = run(iterator)
             self.watch.raise_error()
             for hook in self.step_hooks:
                 hook()
@@ -210,17 +212,19 @@ class FineTuneModel(keras.Model):
             y_pred = self._forward(x, training=False)
             return *self._loss_sums(y, y_pred, weight), y_pred
 
-        forward = self._maybe_jit(forward)
+        forward, tells = self._maybe_jit(forward), self.measures.tells_outputs
 
         def step(data):
             x, y, weight = step_parts.unpack(data)
             loss_sum, weight_sum, y_pred = forward(x, y, weight)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
+            return (y, y_pred, weight) if tells else None
 
         run = step_parts.step_function(self, step)
 
         def test_function(iterator):
-            logs = run(iterator)
+            logs, outputs = run(iterator)
+            self.measures.tell(self.distribute_strategy, outputs)
             for hook in self.test_hooks:
                 hook()
             return logs

@@ -40,7 +40,7 @@ def fine_tune(
       epochs: int >= 1, of all phases together.
       validation_data: as of `fit`.
       callbacks: as of `fit`.
-      verbose: as of `fit`.
+      verbose: as of `fit`; a callback with `is_progress_bar` takes the place of Keras' bar.
       cache: "exact" or "fast" run what is frozen once in each phase and train the rest on what it gave; see
         `kft.training.FrozenPrefix`. "auto" is "exact" where examples are not augmented at random and what is stored
         fits the budget. "off" computes it in every step.
@@ -60,16 +60,17 @@ def fine_tune(
     _build_optimizer(model, [phase for _, _, phase in phases])
     callbacks = checkpoint_module.last(update_end.with_update_end(model.optimizer, callbacks)) or []
     saved = checkpoint_module.checkpoint_of(callbacks)
+    bar = 0 if any(getattr(callback, "is_progress_bar", False) for callback in callbacks) else verbose
     shared = _OneTraining(
         callbacks,
         add_history=True,
-        add_progbar=verbose != 0,
-        verbose=1 if verbose == "auto" else verbose,
+        add_progbar=bar != 0,
+        verbose=1 if bar == "auto" else bar,
         epochs=epochs,
         steps=data.steps_per_epoch,
         model=model,
     )
-    shared.verbose = verbose
+    shared.verbose = bar
     storage = activation_store.Storage(cache_budget, cache_folder, disk=cache != "auto")
     with contextlib.closing(storage), saved.running(model) if saved else contextlib.nullcontext():
         prefix = None

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from kft import errors
-from kft.training import bad_numbers
+from kft.training import bad_numbers, measures
 
 
 def graph(function: Callable, **kwargs) -> Callable:
@@ -100,17 +100,27 @@ def drift(parameters: Sequence[keras.Variable], traced: Sequence[bool]) -> error
     )
 
 
-def step_function(model: keras.Model, step: Callable[[Any], None]) -> Callable[[Any], dict[str, tf.Tensor]]:
-    """The function of an iterator, or of batches, that runs a step on every replica; returns the metrics so far."""
+def step_function(
+    model: keras.Model, step: Callable[[Any], Any], waited: tf.Variable | None = None
+) -> Callable[[Any], tuple[dict[str, tf.Tensor], Any]]:
+    """The function of an iterator, or of batches, that runs a step on every replica.
+
+    Args:
+      model: compiled.
+      step: of a batch, in replica context.
+      waited: see `measures.next_batch`.
+
+    Returns: the metrics so far, and what the step returns on each replica.
+    """
     strategy = model.distribute_strategy
 
     def one_step(data):
         with strategy.scope():
-            strategy.run(step, args=(data,))
-            return model.get_metrics_result()
+            outputs = strategy.run(step, args=(data,))
+            return model.get_metrics_result(), outputs
 
     def from_iterator(iterator):
-        return one_step(next(iterator))
+        return one_step(measures.next_batch(iterator, waited))
 
     if not model.run_eagerly:
         one_step, from_iterator = graph(one_step), graph(from_iterator)

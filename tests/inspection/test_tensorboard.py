@@ -1,28 +1,12 @@
 """What is in the event files: each tag with each step once, through several phases, on one device and on two."""
 
-import collections
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.core.util import event_pb2
 
 from kft import errors, inspection, schedules, training
-
-
-def events(log_dir):
-    """(writer, tag) -> [(step, value)], in the order in which they were written."""
-    found = collections.defaultdict(list)
-    for path in sorted(log_dir.glob("*/events*")):
-        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            event = event_pb2.Event.FromString(record)
-            for value in event.summary.value:
-                content = tf.make_ndarray(value.tensor)
-                found[path.parent.name, value.tag].append(
-                    (event.step, content.item() if not content.shape else content)
-                )
-    return dict(found)
+from tests.inspection.event_reading import events
 
 
 def data(num_steps=5):
@@ -58,6 +42,12 @@ def test_two_phases_are_one_run(tmp_path, replicas, request):
         ("train", "metrics/mae"),
         ("train", "training/learning_rate"),
         ("train", "training/examples_per_second"),
+        ("train", "training/waiting_for_data"),
+        ("train", "training/compilations"),
+        ("train", "memory/process_gib"),
+        ("train", "learning_rate/head"),
+        ("train", "trains/head"),
+        *(("train", f"{what}/{block}") for what in ("weight_norm", "update_ratio") for block in ("all", "head")),
         ("eval", "metrics/loss"),
         ("eval", "metrics/mae"),
     }
