@@ -15,11 +15,15 @@ def summaries(settings: Mapping[str, Any], *, metrics: Sequence[str]) -> list[An
     """
     from tensorboard.plugins.hparams import api, summary_v2
 
-    plain = {
-        name: value if isinstance(value, (bool, int, float, str)) else str(value) for name, value in settings.items()
-    }
+    plain = {name: _plain(value) for name, value in settings.items()}
     shown = [api.Metric(f"metrics/{name}", display_name=name) for name in metrics]
     return [
         summary_v2.hparams_config_pb([api.HParam(name) for name in plain], shown),
         summary_v2.hparams_pb(plain),
     ]
+
+
+def _plain(value: Any) -> bool | int | float | str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value))
+    return value if isinstance(value, (bool, int, float, str)) else str(value)

@@ -127,7 +127,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._within_epoch = True
         self._once(step)
         self._what_trains(self._epoch_first)
-        if epoch == 0 or self._last_step == step:
+        if self._iterations() == self._epoch_first:
             self._samples(epoch, step)
         self._calls = (self._iterations() - self._epoch_first) * self._accumulate_steps()
         self._prepare_measure()
