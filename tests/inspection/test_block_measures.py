@@ -15,13 +15,14 @@ Y = np.array([[1.0], [0.0], [2.0], [-1.0]], np.float32)
 W = np.array([[0.3], [-0.2]], np.float32)
 
 
-def make_model(**optimizer):
+def make_model(clip=None, **options):
     inputs = keras.Input((2,))
     hidden = keras.layers.Dense(1, use_bias=False, name="body")(inputs)
     outputs = keras.layers.Dense(1, use_bias=False, name="head")(hidden)
     model = training.FineTuneModel(inputs, outputs, blocks=("body/.*", "head/.*"))
     model.set_weights([W, np.ones((1, 1), np.float32)])
-    model.compile(optimizers.GradientDescent(0.1, **optimizer), "mse")
+    optimizer = optimizers.make_optimizer("gradient_descent", learning_rate=0.1, clip_global_norm=clip, options=options)
+    model.compile(optimizer, "mse")
     return model
 
 
@@ -30,7 +31,7 @@ def test_norms_are_those_of_the_mean_gradient_of_all_replicas(tmp_path, replicas
     """With w and a head of 1: d loss / d w = mean 2 (x w - y) x, and for the head with (x w) in place of x."""
     strategy = tf.distribute.get_strategy() if replicas == 1 else request.getfixturevalue("mirrored_pair")
     with strategy.scope():
-        model = make_model(global_clipnorm=0.01)
+        model = make_model(clip=0.01)
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)
     model.fit(data, epochs=1, verbose=0, callbacks=[inspection.TensorBoard(tmp_path, every_steps=1)])
     found = events(tmp_path)
@@ -62,7 +63,7 @@ def test_what_is_frozen_has_no_ratio_and_a_rate_of_zero(tmp_path):
     model.set_trainable(("head/.*",))
     model.fit(data, epochs=1, verbose=0, callbacks=[callback])
     model.set_trainable(("head/.*", "body/.*"))
-    model.compile(optimizers.GradientDescent(0.1), "mse")
+    model.compile(optimizers.make_optimizer("gradient_descent", learning_rate=0.1), "mse")
     model.fit(data, initial_epoch=1, epochs=2, verbose=0, callbacks=[callback])
     found = events(tmp_path)
     assert [step for step, _ in found["train", "update_ratio/body"]] == [3, 4]

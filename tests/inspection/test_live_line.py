@@ -35,6 +35,6 @@ def test_in_a_terminal_the_line_of_an_epoch_takes_the_place_of_the_live_one(monk
     printed, model = run(alive=True)
     for part in ("epoch 1/2  step 1/5  loss ", "epoch 2/2  step 5/5  loss ", "evaluating", " left"):
         assert part in printed
-    shown = [line.rpartition("\r")[2] for line in printed.splitlines()]
+    shown = [line.rpartition("\r")[2] for line in printed.strip().split("\n")]
     assert len(shown) == 2 and all(line.startswith("epoch") and "val_loss" in line for line in shown)
     assert model.step_hooks == []
