@@ -67,7 +67,7 @@ def define_verbose(flag_values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "verbose",
         1,
-        "0: silent; 1: summary, progress bar and result; 2: one line an epoch.",
+        "0: silent; 1: summary, a live line and result; 2: one line an epoch.",
         0,
         2,
         flag_values=flag_values,

@@ -84,7 +84,7 @@ def test_run_json_tells_data_and_phases(finished):
 
 
 def test_the_summary_comes_before_the_first_step_and_the_result_after_the_last(finished):
-    summary, _, rest = finished.printed.partition("Epoch 1/6")
+    summary, _, rest = finished.printed.partition("epoch 1/6")
     for words in ("train_data", "seven", "the head", "everything", "36 (6 epochs of 6)", "CPU", "float32", "crop"):
         assert words in summary, words
     after = rest[rest.rindex("val_loss") :]
