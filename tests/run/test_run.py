@@ -248,7 +248,7 @@ def test_sigterm_saves_and_ends_with_its_exit_code(finished, tmp_path):
     command += ["--length=10000 epochs", "--verbose=2", f"--workdir={tmp_path / 'run'}"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
-            if line.startswith("Epoch 1/"):
+            if line.startswith("epoch 1/"):
                 break
         process.stdout.readline()
         process.terminate()
