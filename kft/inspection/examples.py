@@ -53,6 +53,12 @@ def are_texts(batches: Any) -> bool:
     return getattr(getattr(batches, "source", None), "records", None) is not None
 
 
+def num_examples_seen(model: Any) -> float | None:
+    """The weight of the mean of an epoch's loss so far, which is its number of examples without padding."""
+    means = [metric for metric in model.metrics if metric.name == "loss" and hasattr(metric, "count")]
+    return float(means[0].count.numpy()) if means else None
+
+
 def text_of(record: dict[str, Any]) -> str:
     """A raw example of text as one string.
 

@@ -3,8 +3,6 @@
 import json
 import os
 import pathlib
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,8 +19,12 @@ from kft.inspection import (
     event_writer,
     examples,
     hparams,
+    markdown,
     pictures,
+    profile,
     projector,
+    rates,
+    resources,
 )
 from kft.schedules.schedule import check_steps
 
@@ -91,17 +93,19 @@ class TensorBoard(keras.callbacks.Callback):
         self._evaluation = None if eval_data is None else evaluation_view.Evaluation(eval_data)
         self._offset = self._last_step = self._epoch_first = self._calls = 0
         self._epoch_began: float | None = None
-        self._within_epoch = self._profiling = False
+        self._within_epoch, self._profile = False, None
         self._measured_from: int | None = None
 
     def set_model(self, model):
         super().set_model(model)
         strategy = getattr(model, "distribute_strategy", None)
         self._writer.is_chief = strategy is None or strategy.extended.should_save_summary
+        if self.profile_steps and self._writer.is_chief and self._profile is None:
+            self._profile = profile.Profile(self.log_dir, *self.profile_steps)
         if hasattr(model, "measures") and (self._blocks is None or self._blocks.optimizer is not model.optimizer):
             self._blocks = block_measures.BlockMeasures(model)
             self._blocks.listen()
-            model.measures.waited = model.measures.waited or _seconds_on_host()
+            model.measures.waited = model.measures.waited or resources.seconds_on_host()
         if self._evaluation is not None and hasattr(model, "measures"):
             model.measures.on_evaluated = self._evaluation.add
             if not model.measures.tells_outputs:
@@ -129,7 +133,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._what_trains(self._epoch_first)
         if self._iterations() == self._epoch_first:
             self._samples(epoch, step)
-        self._calls = (self._iterations() - self._epoch_first) * self._accumulate_steps()
+        self._calls = (self._iterations() - self._epoch_first) * getattr(self.model.optimizer, "accumulate_steps", 1)
         self._prepare_measure()
 
     def on_test_begin(self, logs=None):
@@ -158,7 +162,8 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._learning_rates([self._iterations()])
-        self._stop_profile()
+        if self._profile is not None:
+            self._profile.stop()
         self._embed("after")
         if hasattr(self.model, "step_hooks"):
             self.model.step_hooks = [hook for hook in self.model.step_hooks if hook != self._after_step]
@@ -196,7 +201,7 @@ class TensorBoard(keras.callbacks.Callback):
     def _once(self, step: int) -> None:
         write = self._writer
         if self.config is not None and not write.has("train", "config"):
-            write.text("train", "config", _markdown(self.config), step)
+            write.text("train", "config", markdown.settings_table(self.config), step)
         for name, text in self.texts.items():
             if not write.has("train", f"texts/{name}"):
                 write.text("train", f"texts/{name}", "\n".join(f"    {line}" for line in text.split("\n")), step)
@@ -216,20 +221,9 @@ class TensorBoard(keras.callbacks.Callback):
             picture = pictures.grid(examples.pixels(data, chosen, epoch=epoch), captions)
             self._writer.image("train", "examples/augmented", picture, step)
         elif examples.are_texts(data):
-            self._writer.text("train", "examples/tokens", self._texts_of(chosen[:_SAMPLE_TEXTS]), step)
-
-    def _texts_of(self, rows: Sequence[int]) -> str:
-        table = getattr(self.train_data, "table", None)
-        records = [int(row) if table is None else int(table.record[row]) for row in rows]
-        lines = ["| text | truth | tokens |", "|---|---|---|"]
-        for row, record in zip(rows, records, strict=True):
-            source = self.train_data.source
-            said = evaluation_view.markdown(examples.text_of(source.records[record])[:300])
-            tokens = [] if table is None else table.token_ids[table.offsets[row] : table.offsets[row + 1]][:80]
-            names = " ".join(self.token_name(int(token)) if self.token_name else str(token) for token in tokens)
-            truth = evaluation_view.markdown(examples.truth_of(source, record))
-            lines.append(f"| {said} | {truth} | {evaluation_view.markdown(names)} |")
-        return "\n".join(lines)
+            self._writer.text(
+                "train", "examples/tokens", markdown.tokens_table(data, chosen[:_SAMPLE_TEXTS], self.token_name), step
+            )
 
     def _embed(self, name: str) -> None:
         step = self._iterations() + self._offset
@@ -251,7 +245,7 @@ class TensorBoard(keras.callbacks.Callback):
         """The updates of an epoch are done; its evaluation, if any, begins."""
         if self._epoch_began is None:
             return
-        num_examples = self._num_examples()
+        num_examples = examples.num_examples_seen(self.model)
         seconds = time.perf_counter() - self._epoch_began
         self._epoch_began = self._measured_from = None
         last = self._iterations()
@@ -267,8 +261,8 @@ class TensorBoard(keras.callbacks.Callback):
         if self._blocks is not None:
             write("training/waiting_for_data", (self._seconds_waited() - self._waited) / seconds)
             write("training/compilations", self._compilations())
-        write("memory/process_gib", _process_gib())
-        device = _device_gib()
+        write("memory/process_gib", resources.process_gib())
+        device = resources.device_gib()
         if device is not None:
             write("memory/device_gib", device)
 
@@ -277,26 +271,18 @@ class TensorBoard(keras.callbacks.Callback):
         step = iteration + self._offset
         if self._blocks is None or iteration < 0:
             return
-        trained, rate = self._blocks.trained_blocks(), self._rate(iteration)
+        trained, rate = self._blocks.trained_blocks(), rates.rate_at(self.model.optimizer, iteration)
         for block in self._blocks.blocks:
             self._writer.scalar("train", f"trains/{block}", float(block in trained), step)
-            scale = max((self._scale(variable) for variable in trained.get(block, ())), default=0.0)
+            scale = max(
+                (rates.scale_of(self.model.optimizer, variable) for variable in trained.get(block, ())), default=0.0
+            )
             self._writer.scalar("train", f"learning_rate/{block}", rate * scale, step)
-
-    def _scale(self, variable: keras.Variable) -> float:
-        optimizer = self.model.optimizer
-        scales = getattr(optimizer, "rate_scales", None)
-        return 1.0 if scales is None else float(scales[optimizer._get_variable_index(variable)])
 
     def _learning_rates(self, iterations) -> None:
         for iteration in iterations:
-            rate = self._rate(iteration)
+            rate = rates.rate_at(self.model.optimizer, iteration)
             self._writer.scalar("train", "training/learning_rate", rate, iteration + self._offset)
-
-    def _rate(self, iteration: int) -> float:
-        schedule = self.model.optimizer._learning_rate
-        is_schedule = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
-        return float((schedule(iteration) if is_schedule else self.model.optimizer.learning_rate).numpy())
 
     # What is measured of single updates.
 
@@ -308,40 +294,19 @@ class TensorBoard(keras.callbacks.Callback):
                 self._writer.scalar("train", tag, value, step)
             self._measured_from = None
         self._prepare_measure()
-        if self.profile_steps:
-            self._profile()
+        if self._profile is not None:
+            self._profile.after_update(self._iterations() + self._offset)
 
     def _prepare_measure(self) -> None:
-        due = self._calls % (self.every_steps * self._accumulate_steps()) == 0
+        due = self._calls % (self.every_steps * getattr(self.model.optimizer, "accumulate_steps", 1)) == 0
         if due and self._blocks is not None and self._within_epoch and self._measured_from is None:
             self._measured_from = self._iterations()
             self._blocks.before_update()
-
-    def _profile(self) -> None:
-        step, (first, last) = self._iterations() + self._offset, self.profile_steps
-        if not self._profiling and step == first - 1 and self._writer.is_chief:
-            tf.profiler.experimental.start(str(self.log_dir))
-            self._profiling = True
-        elif step >= last:
-            self._stop_profile()
-
-    def _stop_profile(self) -> None:
-        if self._profiling:
-            tf.profiler.experimental.stop()
-            self._profiling = False
 
     # What the model tells.
 
     def _iterations(self) -> int:
         return int(self.model.optimizer.iterations.numpy())
-
-    def _accumulate_steps(self) -> int:
-        return getattr(self.model.optimizer, "accumulate_steps", 1)
-
-    def _num_examples(self) -> float | None:
-        """The weight that the mean of the loss has, which is the number of examples without padding."""
-        means = [metric for metric in self.model.metrics if metric.name == "loss" and hasattr(metric, "count")]
-        return float(means[0].count.numpy()) if means else None
 
     def _compilations(self) -> int:
         return getattr(self.model, "num_compilations", 0)
@@ -349,27 +314,3 @@ class TensorBoard(keras.callbacks.Callback):
     def _seconds_waited(self) -> float:
         measures = getattr(self.model, "measures", None)
         return 0.0 if measures is None or measures.waited is None else float(measures.waited.numpy())
-
-
-def _seconds_on_host() -> tf.Variable:
-    with tf.init_scope(), tf.device("CPU:0"):
-        return tf.Variable(0.0, dtype=tf.float64, trainable=False)
-
-
-def _process_gib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (peak if sys.platform == "darwin" else peak * 1024) / 2**30
-
-
-def _device_gib() -> float | None:
-    """The most memory that was used on the first GPU."""
-    if not tf.config.list_logical_devices("GPU"):
-        return None
-    return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**30
-
-
-def _markdown(config: Mapping[str, Any]) -> str:
-    """A Markdown table of names and values."""
-    cell = lambda value: str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")  # noqa: E731
-    rows = [f"| {cell(name)} | {cell(value)} |" for name, value in config.items()]
-    return "\n".join(["| setting | value |", "|---|---|", *rows])
