@@ -6,10 +6,10 @@ import sys
 import tensorflow as tf
 
 
-def process_gib() -> float:
-    """The most memory of this process so far, in GiB."""
+def process_bytes() -> int:
+    """The most memory of this process so far, in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return (peak if sys.platform == "darwin" else peak * 1024) / 2**30
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def device_gib() -> float | None:

@@ -3,8 +3,7 @@
 import dataclasses
 import json
 import pathlib
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -98,12 +97,14 @@ def scalars(log_dir: pathlib.Path) -> dict[tuple[str, str], Curve]:
     from tensorboard.compat.proto import event_pb2
     from tensorboard.util import tensor_util
 
+    from kft.inspection import event_files
+
     points: dict[tuple[str, str], dict[int, float]] = {}
     for file in sorted(log_dir.glob("*/events.out.tfevents.*")):
         try:
             content = file.read_bytes()
-            for record in _records(content):
-                event = event_pb2.Event.FromString(record)
+            for record in event_files.records(content):
+                event = event_pb2.Event.FromString(record[12:-4])
                 for value in event.summary.value:
                     if value.HasField("tensor") and not value.tensor.tensor_shape.dim and value.tensor.dtype in (1, 2):
                         number = float(tensor_util.make_ndarray(value.tensor))
@@ -114,18 +115,6 @@ def scalars(log_dir: pathlib.Path) -> dict[tuple[str, str], Curve]:
         key: (np.array(sorted(of)), np.array([of[step] for step in sorted(of)], np.float64))
         for key, of in points.items()
     }
-
-
-def _records(content: bytes) -> Iterator[bytes]:
-    """The data of the whole records of a TFRecord file: length, its checksum, data, its checksum."""
-    place = 0
-    while place + 12 <= len(content):
-        (length,) = struct.unpack_from("<Q", content, place)
-        end = place + 12 + length + 4
-        if end > len(content):
-            return
-        yield content[place + 12 : end - 4]
-        place = end
 
 
 def _text(file: pathlib.Path) -> str:

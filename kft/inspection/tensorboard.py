@@ -261,7 +261,7 @@ class TensorBoard(keras.callbacks.Callback):
         if self._blocks is not None:
             write("training/waiting_for_data", (self._seconds_waited() - self._waited) / seconds)
             write("training/compilations", self._compilations())
-        write("memory/process_gib", resources.process_gib())
+        write("memory/process_gib", resources.process_bytes() / 2**30)
         device = resources.device_gib()
         if device is not None:
             write("memory/device_gib", device)

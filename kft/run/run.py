@@ -6,8 +6,6 @@ import math
 import os
 import pathlib
 import platform
-import resource
-import sys
 import time
 from typing import Any
 
@@ -17,6 +15,7 @@ import tensorflow as tf
 
 import kft
 from kft import distribute, inspection, schedules, training
+from kft.inspection import resources
 from kft.run import (
     config_text,
     description,
@@ -236,7 +235,7 @@ def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stop
         "steps": steps,
         "train_seconds": stopwatch.seconds,
         "examples_per_second": here * run.batches.num_examples / stopwatch.seconds if here else None,
-        "peak_memory_bytes": _peak_memory_bytes(),
+        "peak_memory_bytes": resources.process_bytes(),
         "xla": bool(model.jit_compile),
         "xla_compilations": model.num_compilations,
         "precision": execution.choose(config).precision,
@@ -251,11 +250,6 @@ def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stop
             "python": platform.python_version(),
         },
     }
-
-
-def _peak_memory_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def write_json(file: pathlib.Path, value: Any) -> None:
