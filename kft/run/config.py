@@ -8,6 +8,7 @@ from typing import Any
 
 from kft import errors
 from kft.run import settings
+from kft.run.data_settings import DataSettings
 from kft.run.setting import Leaf
 
 
@@ -25,7 +26,7 @@ class RunConfig:
     """
 
     run: settings.RunSettings = settings.RunSettings()
-    data: settings.DataSettings = settings.DataSettings()
+    data: DataSettings = DataSettings()
     models: settings.ModelSettings = settings.ModelSettings()
     optimizers: settings.OptimizerSettings = settings.OptimizerSettings()
     schedules: settings.ScheduleSettings = settings.ScheduleSettings()

@@ -1,0 +1,64 @@
+"""The settings of the data of a run."""
+
+import dataclasses
+
+from kft.run.setting import setting
+from kft.run.text_settings import TextSettings
+
+IMAGES = "Images are trained as they are for now."
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings(TextSettings):
+    """What is learned, from which examples, and how they are read."""
+
+    task: str = setting("image_classification", "What is learned.", choices="kft.tasks:TASKS")
+    train_data: str = setting(
+        "",
+        "Examples to train on: folder:DIR with one folder a class, arrays:FILE.npz, digits:; text from csv:, tsv:, "
+        "jsonl:, parquet:, lines:, conll: or squad:FILE.",
+        unit="data",
+    )
+    eval_data: str = setting(
+        "", "Examples that choose the model to keep. Empty: a fixed part of train_data is held out.", unit="data"
+    )
+    test_data: str = setting(
+        "", "Examples that the kept model is scored on once, at the end. Empty: none.", unit="data"
+    )
+    data_root: str = setting(
+        "",
+        "The folder that paths inside a data file are relative to, and may not leave.",
+        available=False,
+        instead="Use train_data='folder:DIR'.",
+    )
+    image_size: int = setting(
+        0,
+        "Height and width of the model's input. 0: what the backbone was made for.",
+        unit="pixels",
+        limits="[0, 4096]",
+    )
+    augmentation: tuple[str, ...] = setting(
+        ("flip", "crop"),
+        "Random changes of the training images: flip (left to right), crop (random resized crop), or none.",
+        choices=("flip", "crop", "color", "randaugment", "erasing"),
+        later=("color", "randaugment", "erasing"),
+        instead="Use 'flip', 'crop', both or none.",
+    )
+    mixup: float = setting(
+        0.0, "Alpha of mixup: blend pairs of examples. 0: off.", limits="[0, inf)", available=False, instead=IMAGES
+    )
+    cutmix: float = setting(
+        0.0, "Alpha of cutmix: paste parts into others. 0: off.", limits="[0, inf)", available=False, instead=IMAGES
+    )
+    max_examples: str = setting(
+        "",
+        "Train on a fixed part of the examples, such as '10 per class'. Empty: all.",
+        available=False,
+        instead="Give a folder with fewer examples.",
+    )
+    on_bad_example: str = setting(
+        "error",
+        "What a file that cannot be used does: error ends before the first step, skip leaves it out and counts it.",
+        choices=("error", "skip"),
+    )
+    allow_leakage: bool = setting(False, "Train although the same example is in two of train, eval and test data.")
