@@ -14,6 +14,7 @@ from kft.data.split import split as split
 from kft.data.token_batches import token_batches as token_batches
 
 if TYPE_CHECKING:
+    from kft.data.image_format import ImageFormat
     from kft.data.source import Source
     from kft.data.text_format import TextFormat
 
@@ -21,6 +22,13 @@ SOURCES = {
     "arrays": "kft.data.arrays:arrays",
     "digits": "kft.data.digits:digits",
     "folder": "kft.data.image_folder:image_folder",
+}
+# Files that hold images or their paths in columns; the name may be in TEXT_SOURCES too.
+IMAGE_SOURCES = {
+    "csv": "kft.data.image_table:csv_file",
+    "jsonl": "kft.data.image_table:jsonl_file",
+    "parquet": "kft.data.image_table:parquet_file",
+    "tsv": "kft.data.image_table:tsv_file",
 }
 TEXT_SOURCES = {
     "conll": "kft.data.conll:conll_file",
@@ -33,6 +41,7 @@ TEXT_SOURCES = {
 }
 
 _PUBLIC = {
+    "ImageFormat": "kft.data.image_format:ImageFormat",
     "Finding": "kft.data.source:Finding",
     "Progress": "kft.data.progress:Progress",
     "Report": "kft.data.check:Report",
@@ -46,31 +55,43 @@ _PUBLIC = {
     "image_encoder": "kft.data.encode:image_encoder",
     "image_files": "kft.data.image_folder:image_files",
     "raw_lines": "kft.data.text_files:raw_lines",
+    "safe_path": "kft.data.data_root:safe_path",
     "subset": "kft.data.source:subset",
     "unlabelled": "kft.data.source:unlabelled",
     "without": "kft.data.source:without",
 }
 
 
-def load(spec: str, *, label_names: Sequence[str] | None = None, text_format: "TextFormat | None" = None) -> "Source":
+def load(
+    spec: str,
+    *,
+    label_names: Sequence[str] | None = None,
+    text_format: "TextFormat | None" = None,
+    image_format: "ImageFormat | None" = None,
+) -> "Source":
     """Loads a source of examples.
 
     Args:
-      spec: KIND:PLACE, with a kind of SOURCES ("folder:photos/train", "arrays:photos.npz", "digits:") or of
-        TEXT_SOURCES ("csv:train.csv", "lines:train.txt").
+      spec: KIND:PLACE, with a kind of SOURCES ("folder:photos/train", "arrays:photos.npz", "digits:"), of
+        TEXT_SOURCES ("csv:train.csv", "lines:train.txt") or of IMAGE_SOURCES ("csv:photos.csv").
       label_names: for all data but that for training, the label names of the training data, so that the labels of both
         mean the same.
       text_format: of a file of text: its encoding and columns; the default TextFormat if None.
+      image_format: of a file of images or their paths. A kind that may be text too, such as csv, is read as images if
+        it is given.
 
     Returns: a Source. Bad examples in it are not found here but by `check`.
     Raises: InputError for an unknown kind, and for a place that is not there.
     """
     kind, colon, place = spec.partition(":")
+    kinds = {**SOURCES, **IMAGE_SOURCES, **TEXT_SOURCES}
     if not colon:
         hint = f"'folder:{spec}'" if os.path.isdir(spec) else "'folder:DIR'"
-        kinds = sorted({*SOURCES, *TEXT_SOURCES})
-        raise errors.InputError(f"Got data {spec!r}. Expected KIND:PLACE, KIND one of {kinds}. Use {hint}.")
-    make = tables.lookup({**SOURCES, **TEXT_SOURCES}, kind, what="kind of data")
+        raise errors.InputError(f"Got data {spec!r}. Expected KIND:PLACE, KIND one of {sorted(kinds)}. Use {hint}.")
+    if kind in IMAGE_SOURCES and (image_format is not None or kind not in TEXT_SOURCES):
+        image_format = image_format or tables.load_place("kft.data.image_format:ImageFormat")()
+        return tables.load_place(IMAGE_SOURCES[kind])(place, label_names=label_names, images=image_format)
+    make = tables.lookup(kinds, kind, what="kind of data")
     if kind in TEXT_SOURCES:
         text_format = text_format or tables.load_place("kft.data.text_format:TextFormat")()
         return make(place, label_names=label_names, text=text_format)

@@ -149,7 +149,7 @@ def _examine(source: Source) -> tuple[np.ndarray, list[Finding]]:
             reason = f"Got {error.strerror or error!r} on reading it. Expected a file."
             return Finding("unreadable", source.keys[index], reason, "Correct its permissions, or remove it.")
         bad = source.inspect(index, content)
-        if not bad:
+        if content and not bad:
             prints[index] = np.frombuffer(fingerprint(content), np.uint64)
         return bad
 

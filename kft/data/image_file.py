@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from kft.data.source import Finding
 
@@ -22,15 +22,27 @@ class Header(NamedTuple):
     orientation: int
 
 
+NO_HEADER = Header(0, 0, False, 1)
+
+
 def read_header(path: str) -> Header:
     """Reads only the header of an image file; a file that is no image gets zeros and is found by the pre-flight.
 
     In a PNG the orientation counts where it stands before the pixels.
     """
+    try:
+        with open(path, "rb") as file:
+            return header_of(file)
+    except OSError:
+        return NO_HEADER
+
+
+def header_of(file: BinaryIO) -> Header:
+    """The header of an image file that is open at its start; see `read_header`."""
     from PIL import Image
 
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             is_jpeg = file.read(len(_JPEG_START)) == _JPEG_START
             file.seek(0)
@@ -40,7 +52,7 @@ def read_header(path: str) -> Header:
     except (
         Exception
     ):  # Pillow raises many kinds for broken files; the pre-flight decodes the file and says what is wrong
-        return Header(0, 0, False, 1)
+        return NO_HEADER
     return Header(height, width, is_jpeg, orientation if orientation in range(1, 9) else 1)
 
 

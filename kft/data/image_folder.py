@@ -1,16 +1,13 @@
 """Photos in folders, one folder a class; and photos without labels, for prediction."""
 
 import collections
-import concurrent.futures
 import difflib
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from kft import errors
-from kft.data import image_file
+from kft.data import image_file, image_source
 from kft.data.source import Finding, Source
 
 
@@ -58,7 +55,7 @@ def image_folder(directory: str, *, label_names: Sequence[str] | None = None) ->
                 "Move the images of each class into a folder with the name of the class.",
             )
         )
-    return _source_of_files(
+    return image_source.source_of_files(
         f"folder:{directory}", paths, names, labels, problems=tuple(problems), warnings=_ignored_files(ignored)
     )
 
@@ -81,42 +78,7 @@ def image_files(paths: Iterable[str]) -> Source:
             images, others = _images_in(_existing_folder(path))
             files += images
             ignored += others
-    return _source_of_files("files", files, (), [-1] * len(files), warnings=_ignored_files(ignored))
-
-
-def _source_of_files(name, paths, label_names, labels, *, problems=(), warnings=()) -> Source:
-    import tensorflow as tf
-
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        headers = list(pool.map(image_file.read_header, paths))
-    largest = [max((header[side] for header in headers), default=0) for side in (0, 1)]
-    bounds = np.array([*largest, not all(header.is_jpeg for header in headers)], np.int32)
-    turned = _turned_files(paths, headers)
-    with tf.init_scope(), tf.device("CPU:0"):
-        files = tf.constant([os.fsencode(path) for path in paths], tf.string, shape=(len(paths),))
-        sizes = tf.constant([header[:3] for header in headers], tf.int32, shape=(len(paths), 3))
-        orientations = tf.constant([header.orientation for header in headers], tf.int32, shape=(len(paths),))
-
-    def load(index):
-        raw = {
-            "image_bytes": tf.io.read_file(tf.gather(files, index)),
-            "image_header": tf.gather(sizes, index),
-            "image_bounds": tf.constant(bounds),
-        }
-        return raw | {"orientation": tf.gather(orientations, index)} if turned else raw
-
-    return Source(
-        name=name,
-        num_examples=len(paths),
-        label_names=label_names,
-        labels=np.array(labels, np.int64),
-        load=load,
-        keys=tuple(paths),
-        content=lambda index: pathlib.Path(paths[index]).read_bytes(),
-        inspect=lambda index, content: image_file.inspect(paths[index], content, headers[index]),
-        problems=problems,
-        warnings=warnings + turned,
-    )
+    return image_source.source_of_files("files", files, (), [-1] * len(files), warnings=_ignored_files(ignored))
 
 
 def _existing_folder(path: str) -> pathlib.Path:
@@ -156,11 +118,3 @@ def _ignored_files(paths: list[str]) -> tuple[Finding, ...]:
         )
         for ending, files in sorted(by_ending.items())
     )
-
-
-def _turned_files(paths, headers) -> tuple[Finding, ...]:
-    turned = [path for path, header in zip(paths, headers, strict=True) if header.orientation != 1]
-    if not turned:
-        return ()
-    reason = f"Got {len(turned)} images that EXIF says to turn or mirror, which is done."
-    return (Finding("EXIF rotation applied", turned[0], reason, "Nothing has to be done.", count=len(turned)),)

@@ -15,8 +15,9 @@ class DataSettings(TextSettings):
     task: str = setting("image_classification", "What is learned.", choices="kft.tasks:TASKS")
     train_data: str = setting(
         "",
-        "Examples to train on: folder:DIR with one folder a class, arrays:FILE.npz, digits:; text from csv:, tsv:, "
-        "jsonl:, parquet:, lines:, conll: or squad:FILE.",
+        "Examples to train on: images from folder:DIR with one folder a class, csv:, tsv:, jsonl: or parquet:FILE with "
+        "their paths (parquet: also their bytes), arrays:FILE.npz or digits:; text from csv:, tsv:, jsonl:, parquet:, "
+        "lines:, conll: or squad:FILE.",
         unit="data",
     )
     eval_data: str = setting(
@@ -27,9 +28,10 @@ class DataSettings(TextSettings):
     )
     data_root: str = setting(
         "",
-        "The folder that paths inside a data file are relative to, and may not leave.",
-        available=False,
-        instead="Use train_data='folder:DIR'.",
+        "The folder that paths of images in a file are relative to, and may not leave. Empty: that of the file.",
+    )
+    image_column: str = setting(
+        "", "The column with the images or their paths. Empty: image. For a task that takes texts too, it means images."
     )
     image_size: int = setting(
         0,

@@ -65,8 +65,8 @@ def predict(workdir: str | os.PathLike, places: Sequence[str | os.PathLike]) -> 
 
     Args:
       workdir: the run folder.
-      places: image files, and folders of them. Of text, files with an example in each line (pairs with a tab between,
-        words of a sentence with spaces), or data as of `evaluate`, such as "squad:FILE", whose labels are not used.
+      places: image files, and folders of them; of text, files with an example in each line (pairs with a tab between,
+        words of a sentence with spaces). Or data as of `evaluate`, such as "squad:FILE", whose labels are not used.
 
     Yields: for each file or line its place as "file", and what the task decodes, such as "label" and "probabilities".
     Raises: InputError with every example that cannot be used, before the first prediction.
@@ -79,15 +79,15 @@ def predict(workdir: str | os.PathLike, places: Sequence[str | os.PathLike]) -> 
 
 
 def _to_predict(kept: model_folder.KeptModel, places: Sequence[str]) -> data.Source:
-    if kept.task.tokenize is None:
-        return data.image_files(places)
-    specs = [place for place in places if place.partition(":")[0] in data.TEXT_SOURCES]
+    images = kept.task.tokenize is None
+    kinds = {**data.SOURCES, **data.IMAGE_SOURCES} if images else data.TEXT_SOURCES
+    specs = [place for place in places if place.partition(":")[0] in kinds and not os.path.exists(place)]
     if specs:
         if len(places) > 1:
-            raise errors.InputError(
-                f"Got {specs[0]!r} beside others. Expected it alone, or files of lines. Predict one."
-            )
+            raise errors.InputError(f"Got {specs[0]!r} beside others. Expected it alone, or files. Predict one.")
         return data.unlabelled(setup.load_data(kept.config, specs[0], label_names=kept.task.label_names))
+    if images:
+        return data.image_files(places)
     pair = len(kept.config.data.text_columns) == 2
     words = kept.config.data.task == "token_classification"
     return data.raw_lines(places, encoding=kept.config.data.encoding, pair=pair, words=words)

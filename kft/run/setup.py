@@ -97,8 +97,23 @@ def _load_and_check(config: RunConfig) -> tuple[dict[str, data.Source | None], d
 
 
 def load_data(config: RunConfig, spec: str, *, label_names: tuple[str, ...] | None = None) -> data.Source:
-    """Data of a run; files of text are read as its settings tell."""
-    return data.load(spec, label_names=label_names, text_format=text.text_format(config))
+    """Data of a run; files of columns are read as its settings tell."""
+    how = {"text_format": text.text_format(config), "image_format": image_format(config)}
+    return data.load(spec, label_names=label_names, **how)
+
+
+def image_format(config: RunConfig) -> data.ImageFormat | None:
+    """How the files of a run are read where its task takes images; else None."""
+    settings = config.data
+    if not (settings.task.startswith("image_") or settings.image_column):
+        return None
+    return data.ImageFormat(
+        image_column=settings.image_column,
+        label_column=settings.label_column,
+        data_root=settings.data_root,
+        encoding=settings.encoding,
+        labels=task_settings.label_kind(config),
+    )
 
 
 def make_batches(

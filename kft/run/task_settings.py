@@ -47,6 +47,11 @@ def make_task(
     return task.calibrated(calibration) if calibration else task
 
 
+def label_kind(config: RunConfig) -> str:
+    """What the labels in the data have to be: a key of `kft.data.text_labels.READERS`."""
+    return "sets" if config.data.multi_label else tasks.LABEL_KINDS.get(config.data.task, "classes")
+
+
 def class_weights_of(config: RunConfig, train: data.Source) -> tuple[float, ...] | None:
     """Those by which all classes of the training data count the same, where the config asks for them; else None.
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kft import data, errors, models, tasks, training
 from kft.data import batch_plan, token_table
+from kft.run import task_settings
 from kft.run.config import RunConfig
 
 _FORWARD: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -20,13 +21,12 @@ MUCH_TRUNCATED = 0.05
 def text_format(config: RunConfig) -> data.TextFormat:
     """How the files of a run are read."""
     settings = config.data
-    labels = "sets" if settings.multi_label else getattr(tasks, "LABEL_KINDS", {}).get(settings.task, "classes")
     return data.TextFormat(
         text_columns=settings.text_columns,
         label_column=settings.label_column,
         encoding=settings.encoding,
         line_format=settings.line_format,
-        labels=labels,
+        labels=task_settings.label_kind(config),
         tag_scheme=settings.tag_scheme,
     )
 

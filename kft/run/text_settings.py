@@ -12,7 +12,7 @@ class TextSettings:
     text_columns: tuple[str, ...] = setting((), "The column with the text, or two for a pair. Empty: text.")
     label_column: str = setting("", "The column with the label. Empty: label.")
     multi_label: bool = setting(
-        False, "Any number of labels for each text: a list of names in jsonl and parquet, else commas between them."
+        False, "Any number of labels for each example: a list of names in jsonl and parquet, else commas between them."
     )
     tag_scheme: str = setting(
         "auto",

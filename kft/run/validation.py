@@ -100,9 +100,9 @@ def _check_text(leaf: Leaf, text: str) -> None:
 
 
 def _check_data(leaf: Leaf, text: str) -> None:
-    from kft.data import SOURCES, TEXT_SOURCES
+    from kft.data import IMAGE_SOURCES, SOURCES, TEXT_SOURCES
 
-    kinds = {**SOURCES, **TEXT_SOURCES}
+    kinds = {**SOURCES, **IMAGE_SOURCES, **TEXT_SOURCES}
     kind, colon, _ = text.partition(":")
     if not colon:
         raise errors.InputError(f"Got {text!r}. Expected {leaf.expected}. For a folder of images, use 'folder:{text}'.")

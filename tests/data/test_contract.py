@@ -1,5 +1,6 @@
-"""What every member of SOURCES must do."""
+"""What every member of SOURCES and IMAGE_SOURCES must do."""
 
+import json
 import subprocess
 import sys
 
@@ -9,16 +10,45 @@ import tensorflow as tf
 
 from kft import data, errors
 
-SPECS = {"arrays": "arrays:{0}/some.npz", "digits": "digits:", "folder": "folder:{0}/photos"}
+SPECS = {
+    "arrays": "arrays:{0}/some.npz",
+    "csv": "csv:{0}/photos/photos.csv",
+    "digits": "digits:",
+    "folder": "folder:{0}/photos",
+    "jsonl": "jsonl:{0}/photos/photos.jsonl",
+    "parquet": "parquet:{0}/photos.parquet",
+    "tsv": "tsv:{0}/photos/photos.tsv",
+}
+IMAGES = data.ImageFormat()
 
 
-@pytest.fixture(params=sorted(data.SOURCES))
+def write(kind, folder):
+    """The photos of a folder as a file of this kind, with a column more for their bytes."""
+    paths = sorted((folder / "photos").glob("**/*.*"))
+    rows = [(str(path.relative_to(folder / "photos")), path.relative_to(folder / "photos").parts[0]) for path in paths]
+    lines = {
+        "csv": ["image,label", *(",".join(row) for row in rows)],
+        "jsonl": [json.dumps({"image": path, "label": label}) for path, label in rows],
+        "tsv": ["image\tlabel", *("\t".join(row) for row in rows)],
+    }
+    if kind in lines:
+        (folder / "photos" / f"photos.{kind}").write_text("\n".join(lines[kind]) + "\n")
+    elif kind == "parquet":
+        pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install kft[text]")
+        from pyarrow import parquet
+
+        columns = {"image": [path.read_bytes() for path in paths], "label": [label for _, label in rows]}
+        parquet.write_table(pyarrow.table(columns), folder / "photos.parquet")
+
+
+@pytest.fixture(params=sorted({**data.SOURCES, **data.IMAGE_SOURCES}))
 def source(request, tmp_path, photos):
     if request.param == "digits":
         pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install kft[digits]")
     x = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), np.uint8)
     np.savez(tmp_path / "some.npz", x=x, y=[0, 1, 1, 0, 1])
-    return data.load(SPECS[request.param].format(tmp_path))
+    write(request.param, tmp_path)
+    return data.load(SPECS[request.param].format(tmp_path), image_format=IMAGES)
 
 
 def test_its_parts_agree(source):
@@ -40,7 +70,7 @@ def test_it_loads_in_a_graph_what_it_loads_outside(source):
 
 
 def test_it_keeps_the_label_names_it_is_given(source):
-    again = data.load(source.name, label_names=source.label_names)
+    again = data.load(source.name, label_names=source.label_names, image_format=IMAGES)
     assert again.label_names == source.label_names
     np.testing.assert_array_equal(again.labels, source.labels)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import pathlib
 import random
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 from kft import errors
-from kft.run import evaluate, from_flat, from_json, train_and_evaluate
+from kft.run import evaluate, from_flat, from_json, predict, train_and_evaluate
 from kft.training import checkpoint_files
 from tests.conftest import ROOT
 from tests.run import digit_photos
@@ -265,3 +266,19 @@ def test_a_kept_model_predicts_in_the_precision_it_was_trained_in(tiny, tmp_path
     assert result["precision"] == precision
     assert json.loads((tmp_path / "run" / "run.json").read_text())["precision"] == precision
     assert evaluate(tmp_path / "run", tiny["test_data"]) == pytest.approx(result["test_metrics"], rel=1e-6)
+
+
+def test_images_of_a_table_train_as_those_of_the_folder(finished, tiny, tmp_path):
+    rows = [("image", "label")]
+    folder = pathlib.Path(tiny["train_data"].partition(":")[2])
+    rows += [(path.relative_to(folder).as_posix(), path.parent.name) for path in sorted(folder.glob("*/*.png"))]
+    (tmp_path / "photos.csv").write_text("\n".join(map(",".join, rows)) + "\n")
+    settings = {"train_data": f"csv:{tmp_path}/photos.csv", "data_root": str(folder)}
+    config = dataclasses.replace(finished.config, data=dataclasses.replace(finished.config.data, **settings))
+    result = train_and_evaluate(config, tmp_path / "run", verbose=0)
+    assert result["variables_sha256"] == finished.result["variables_sha256"]
+    assert evaluate(tmp_path / "run", f"csv:{tmp_path}/photos.csv")["accuracy"] == pytest.approx(
+        evaluate(finished.workdir, tiny["train_data"])["accuracy"]
+    )
+    (row, *_) = predict(tmp_path / "run", [f"csv:{tmp_path}/photos.csv"])
+    assert row["file"] == str(folder / rows[1][0])
