@@ -1,7 +1,7 @@
 """Predicts with the kept model of a run: files or folders in, one line of JSON for each example out.
 
-A model of texts takes files with a text in each line (pairs with a tab between, the words of a sentence with spaces),
-or data such as squad:FILE, whose labels are not used.
+A model of texts takes files with a text in each line (pairs with a tab between), or data such as squad:FILE,
+whose labels are not used.
 
 Example:
   python -m experiments.predict --workdir=runs/flowers --input=photos,more/rose.jpg --output=predictions.jsonl

@@ -8,11 +8,10 @@ import numpy as np
 
 from kft import errors
 from kft.data import table_rows, text_lines
-from kft.data.conll import WordRecords
 from kft.data.records import RowKeys
 from kft.data.source import Finding, Source
 from kft.data.text_format import TextFormat, line_pattern
-from kft.data.texts import from_columns, source_of_records
+from kft.data.texts import from_columns
 
 
 def csv_file(path: str, *, label_names: Sequence[str] | None = None, text: TextFormat) -> Source:
@@ -76,14 +75,13 @@ def open_parquet(path: str, required: Mapping[str, Sequence[str]], wanted: Seque
         raise errors.InputError(f"Got {path!r}, which does not read: {error}. Expected a Parquet file.") from error
 
 
-def raw_lines(paths: Sequence[str], *, encoding: str = "utf-8", pair: bool = False, words: bool = False) -> Source:
+def raw_lines(paths: Sequence[str], *, encoding: str = "utf-8", pair: bool = False) -> Source:
     """Every line of some files as an example without a label, for prediction; a pair with a tab between.
 
     Args:
       paths: of text files.
       encoding: of all of them.
       pair: whether an example is two texts.
-      words: whether an example is a sentence of words, with spaces between.
 
     Raises: InputError for a file that is not there.
     """
@@ -103,9 +101,6 @@ def raw_lines(paths: Sequence[str], *, encoding: str = "utf-8", pair: bool = Fal
             if number in wrong:
                 problems.append(_at(wrong[number], len(keys) - 1))
     names = _Lines(keys)
-    if words:
-        records = WordRecords.of([line.split() for line in columns[0]])
-        return source_of_records(records, keys=names, name=f"lines:{','.join(paths)}", problems=problems)
     return from_columns(columns, None, keys=names, name=f"lines:{','.join(paths)}", problems=problems)
 
 

@@ -65,8 +65,9 @@ def predict(workdir: str | os.PathLike, places: Sequence[str | os.PathLike]) -> 
 
     Args:
       workdir: the run folder.
-      places: image files, and folders of them; of text, files with an example in each line (pairs with a tab between,
-        words of a sentence with spaces). Or data as of `evaluate`, such as "squad:FILE", whose labels are not used.
+      places: image files, and folders of them; of text, files with an example in each line (pairs with a tab between).
+        Or data as of `evaluate`, such as "squad:FILE", whose labels are not used. Lines are split into words at spaces
+        and marks where words are labelled; the words of "conll:FILE" are as they stand there.
 
     Yields: for each file or line its place as "file", and what the task decodes, such as "label" and "probabilities".
     Raises: InputError with every example that cannot be used, before the first prediction.
@@ -89,8 +90,7 @@ def _to_predict(kept: model_folder.KeptModel, places: Sequence[str]) -> data.Sou
     if images:
         return data.image_files(places)
     pair = len(kept.config.data.text_columns) == 2
-    words = kept.config.data.task == "token_classification"
-    return data.raw_lines(places, encoding=kept.config.data.encoding, pair=pair, words=words)
+    return data.raw_lines(places, encoding=kept.config.data.encoding, pair=pair)
 
 
 def predictions(model, task, batches, source) -> Iterator[dict[str, Any]]:

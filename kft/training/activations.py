@@ -74,7 +74,7 @@ class Activations:
         targets: Sequence[keras.KerasTensor],
         *,
         keys: Mapping[int, str],
-        pays: Callable[[float, float, float], bool],
+        pays: Callable[[float, float, Callable[[Sequence[keras.KerasTensor]], float]], bool],
     ) -> float:
         """Runs a part of the graph once over all examples and stores what comes out.
 
@@ -83,7 +83,8 @@ class Activations:
           sources: the model's inputs, or stored tensors.
           targets: tensors that are not stored yet.
           keys: what each target depends on, hashed, by id.
-          pays: whether to go on, from the seconds of a batch to compute, to write and to read.
+          pays: whether to go on, from the seconds of a batch to compute and to write, and a function that gives those
+            to read some of the tensors.
 
         Returns: seconds.
         Raises: NotStoredError if it is not worth it, or the values are not the same each time; nothing is kept then.
@@ -118,7 +119,8 @@ class Activations:
                 computing = (now - began - writing) / number
                 if part.from_inputs:
                     self.seconds_per_batch = computing
-                if not pays(computing, writing / number, self._time_to_read(made, plan)):
+                known = self.tensors | {id(tensor): stored for tensor, stored in zip(targets, made, strict=True)}
+                if not pays(computing, writing / number, lambda tensors: self._time_to_read(known, tensors, plan)):  # noqa: B023
                     raise graph_part.NotStoredError("storing would cost more than computing")
         for plan in _rows_of(self.data.plan.of(self._sample())):  # once more and in other company
             self._compare(part.run(iterator), made, plan)
@@ -164,10 +166,10 @@ class Activations:
         """Which places of a batch, (examples, length), are within their examples."""
         return np.arange(plan.length) < self.layout.lengths[plan.indices[: plan.count], None]
 
-    def _time_to_read(self, made, plan) -> float:
+    def _time_to_read(self, known, tensors, plan) -> float:
         """Seconds for a batch of rows that are written already."""
         before = time.perf_counter()
-        self._read(made, plan)
+        self._read([known[id(tensor)] for tensor in tensors], plan)
         return time.perf_counter() - before
 
     def _read(self, made: Sequence[stored_batches.Stored], plan: "_Batch") -> list[dict[str, np.ndarray]]:

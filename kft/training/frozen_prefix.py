@@ -174,9 +174,10 @@ class FrozenPrefix:
             targets = missing + [tensor for tensors in extras for tensor in tensors[1]]
             sources = self._sources(stored, targets)
             part = self._part(sources, targets)
-            if part.from_inputs and not self._is_read_often(self._shares(number, extras), stored):
+            served = [self.plans[n] for n in (number, *(later for later, _ in extras))]
+            if part.from_inputs and not self._is_read_often(served, stored):
                 raise graph_part.NotStoredError("it would not be read more often than it is computed")
-            pays = self._pays(self._shares(number, extras), stored)
+            pays = self._pays(served, stored)
             if (before := self._decided.get(f"{number} {role}")) is not None:  # in a run that goes on
                 pays = lambda *_: before  # noqa: E731
             seconds = stored.compute(part, sources, targets, keys=keys, pays=pays)
@@ -213,28 +214,25 @@ class FrozenPrefix:
             self._parts = {key: graph_part.GraphPart(self.model, sources, targets)}
         return self._parts[key]
 
-    def _shares(self, number: int, extras: Sequence[tuple[int, Any]]) -> list[tuple[int, float]]:
-        """The phases that a pass serves: their epochs, and about what part of the pass each would compute."""
-        whole = self.plans[number].num_operations
-        numbers = (number, *(later for later, _ in extras))
-        return [(self.plans[n].epochs, self.plans[n].num_operations / whole) for n in numbers]
-
-    def _is_read_often(self, shares: Sequence[tuple[int, float]], stored: activations.Activations) -> bool:
+    def _is_read_often(self, served: Sequence[PhasePlan], stored: activations.Activations) -> bool:
         """Whether it can pay at all, before anything is traced; "auto" goes by the whole run, resumed or not."""
-        epochs = [epochs for epochs, _ in shares]
-        if not self._by_clock:
-            epochs = [plan.epochs for plan in self.plans if plan.num_operations]
-        return sum(epochs) > stored.views
+        plans = served if self._by_clock else [plan for plan in self.plans if plan.num_operations]
+        return sum(plan.epochs for plan in plans) > stored.views
 
-    def _pays(self, shares: Sequence[tuple[int, float]], stored: activations.Activations):
-        """Whether storing costs less than computing, over all the phases that it serves."""
+    def _pays(self, served: Sequence[PhasePlan], stored: activations.Activations):
+        """Whether storing costs less than computing, over all the phases that a pass serves, the deepest cut first.
 
-        def pays(computing: float, writing: float, reading: float) -> bool:
+        A phase without stored tensors would compute about its share of the pass in each epoch; one with them reads what
+        crosses its own cut.
+        """
+
+        def pays(computing: float, writing: float, reading: Callable[[Sequence[Any]], float]) -> bool:
             if not self._by_clock:
                 return True
             each_time = stored.seconds_per_batch or computing
-            without = sum(epochs * share for epochs, share in shares) * each_time
-            store = stored.views * (computing + writing) + sum(epochs for epochs, _ in shares) * reading
+            operations = sum(plan.epochs * plan.num_operations for plan in served) / served[0].num_operations
+            reads = sum(plan.epochs * reading(plan.crossing) for plan in served)
+            without, store = operations * each_time, stored.views * (computing + writing) + reads
             steps = stored.data.steps_per_epoch
             self.report(
                 f"frozen part: about {without * steps:.1f} s computed in every epoch, "

@@ -57,9 +57,10 @@ def test_token_classification(tmp_path, backbone):
     stored = rows_of(tmp_path / "run" / "eval_predictions.jsonl")
     assert max(len(row["tags"]) for row in stored) > 30, "some sentences have several windows"
     assert all(len(row["tags"]) == len(row["truth"]) for row in stored)
-    (tmp_path / "lines.txt").write_text("who was 1 of\nhow many\n")
+    (tmp_path / "lines.txt").write_text("who was 1, of\nhow many\n")
     first, second = predict(tmp_path / "run", [tmp_path / "lines.txt"])
-    assert first["tags"] == ["O", "O", "B-number", "O"] and second["entities"] == []
+    assert first["words"] == ["who", "was", "1", ",", "of"] and first["tags"][2] == "B-number"
+    assert second["entities"] == []
     assert (first["entities"][0]["start"], first["entities"][0]["end"]) == (8, 9)
 
 

@@ -1,11 +1,15 @@
-"""Graphs with a frozen part, and data for them, for the tests of the cache."""
+"""Graphs with a frozen part, data for them, and trainings, for the tests of the cache."""
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from kft import data, optimizers, training
 from kft.data.source import Source
+from kft.duration import Duration
+from kft.trainable import Phase
+from kft.training import frozen_prefix
 
 COUNT, SIZE = 22, 8
 BLOCKS = ("stem/.*", "first/.*", "second/.*|norm/.*", "third/.*", "head/.*")
@@ -75,3 +79,40 @@ def values(variables):
     seeds = [variable for variable in variables if "seed_generator" in variable.path]
     names = {id(seed): f"seed {number}" for number, seed in enumerate(seeds)}
     return {names.get(id(variable), variable.path): variable.numpy() for variable in variables}
+
+
+def phases(*parts):
+    """(first epoch, top blocks that train) -> phases."""
+    return tuple(Phase(Duration(first, "epochs"), BLOCKS[-count:]) for first, count in parts)
+
+
+def train(model, schedule, *, epochs=3, data=None, validation=None, **kwargs):
+    history = training.fine_tune(
+        model,
+        image_batches() if data is None else data,
+        schedule,
+        epochs=epochs,
+        validation_data=image_batches(10, shuffle=False, seed=7) if validation is None else validation,
+        verbose=0,
+        **kwargs,
+    )
+    state = {name: variable.numpy() for name, variable in model.optimizer.state().items()}
+    return history, values(model.variables) | state
+
+
+def assert_same(left, right, *, tolerance=1e-6):
+    for path, expected in right.items():
+        scale = max(np.abs(expected).max(initial=0.0), 1e-30)
+        assert np.abs(left[path].astype(np.float64) - expected).max(initial=0.0) <= tolerance * scale, path
+
+
+def assert_same_history(left, right):
+    for name, expected in right.history.items():
+        np.testing.assert_allclose(left.history[name], expected, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+@pytest.fixture(autouse=True)
+def always_pays(monkeypatch):
+    """The models here are so small that their time says nothing."""
+    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: True)
+    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_is_read_often", lambda *_: True)

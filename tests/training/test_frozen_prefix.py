@@ -1,7 +1,5 @@
 """Training on stored activations is the same training."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -10,48 +8,22 @@ import tensorflow as tf
 from kft import data, errors, training
 from kft.duration import Duration
 from kft.trainable import Phase
-from kft.training import activation_store, activations, frozen_prefix
+from kft.training import activation_store, frozen_prefix
 from kft.training.split_graph import split_at_frozen_prefix
 from tests.training import prefix_models
-from tests.training.prefix_models import BLOCKS, compile_model, image_batches, residual_model, values
+from tests.training.prefix_models import (
+    BLOCKS,
+    always_pays,  # noqa: F401
+    assert_same,
+    assert_same_history,
+    compile_model,
+    image_batches,
+    phases,
+    residual_model,
+    train,
+    values,
+)
 from tests.training.test_checkpoint import StopAfter, Stopped
-
-
-def phases(*parts):
-    """(first epoch, top blocks that train) -> phases."""
-    return tuple(Phase(Duration(first, "epochs"), BLOCKS[-count:]) for first, count in parts)
-
-
-@pytest.fixture(autouse=True)
-def always_pays(monkeypatch):
-    """The models here are so small that their time says nothing."""
-    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: True)
-    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_is_read_often", lambda *_: True)
-
-
-def train(model, schedule, *, epochs=3, data=None, validation=None, **kwargs):
-    history = training.fine_tune(
-        model,
-        image_batches() if data is None else data,
-        schedule,
-        epochs=epochs,
-        validation_data=image_batches(10, shuffle=False, seed=7) if validation is None else validation,
-        verbose=0,
-        **kwargs,
-    )
-    state = {name: variable.numpy() for name, variable in model.optimizer.state().items()}
-    return history, values(model.variables) | state
-
-
-def assert_same(left, right, *, tolerance=1e-6):
-    for path, expected in right.items():
-        scale = max(np.abs(expected).max(initial=0.0), 1e-30)
-        assert np.abs(left[path].astype(np.float64) - expected).max(initial=0.0) <= tolerance * scale, path
-
-
-def assert_same_history(left, right):
-    for name, expected in right.history.items():
-        np.testing.assert_allclose(left.history[name], expected, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
@@ -231,134 +203,6 @@ def test_a_deeper_cut_is_computed_from_the_earlier_one():
     assert "from an earlier cut" in texts[1]
 
 
-class MovesTheStem(keras.callbacks.Callback):
-    def on_epoch_end(self, epoch, logs=None):
-        stem = self.model.get_layer("stem").kernel
-        stem.assign(stem + 0.1)
-
-
-def test_frozen_weights_that_change_are_noticed():
-    with pytest.raises(errors.InputError, match="frozen weights that changed"):
-        train(compile_model(residual_model()), phases((0, 1)), cache="exact", callbacks=[MovesTheStem()])
-
-
-class MinusTheMeanOfTheBatch(keras.layers.Layer):
-    def call(self, x):
-        return x - keras.ops.mean(x, axis=0, keepdims=True)
-
-
-def test_what_depends_on_the_rest_of_the_batch_is_noticed():
-    """No draw, no state: the sample is computed once more in other company, and differs."""
-    inputs = keras.Input((6, 6, 2))
-    x = MinusTheMeanOfTheBatch(name="centre")(keras.layers.Conv2D(4, 3, name="stem")(inputs))
-    outputs = keras.layers.Dense(3, name="head")(keras.layers.Flatten(name="flat")(x))
-    model = compile_model(training.FineTuneModel(inputs, outputs, blocks=("stem/.*", "head/.*")))
-    history, _ = train(model, (Phase(Duration(0, "steps"), ("head/.*",)),), cache="exact")
-    assert "a sample computed again differs" in history.cache[0]["text"]
-
-
-def test_data_that_changed_between_phases_is_noticed():
-    images = tf.Variable(np.random.RandomState(0).randn(20, 6, 6, 2).astype("float32"))
-    source = prefix_models.source_of(images.numpy())
-    source = dataclasses.replace(source, load=lambda index: {"x": tf.gather(images, index)})
-    batches = data.batches(
-        source, encode=lambda raw, _: raw["x"], preprocess=lambda x: x, global_batch_size=8, shuffle=True
-    )
-    changes = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: images.assign(images + 1.0))
-    history, _ = train(
-        compile_model(residual_model()),
-        phases((0, 1), (1, 2)),
-        epochs=3,
-        data=batches,
-        cache="exact",
-        callbacks=[changes],
-    )
-    first, second = (decision for decision in history.cache if decision["data"] == "train")
-    assert first["stored"] and not second["stored"] and "a sample computed again differs" in second["text"]
-
-
-def test_what_pays_is_measured_and_said(monkeypatch, capsys):
-    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", lambda *_: lambda *_: False)
-    history, _ = train(compile_model(residual_model()), phases((0, 1)), cache="exact")
-    assert all("storing would cost more than computing" in decision["text"] for decision in history.cache)
-
-
-def test_what_is_read_once_is_not_stored(monkeypatch):
-    monkeypatch.undo()
-    history, _ = train(compile_model(residual_model()), phases((0, 1)), epochs=1, cache="exact")
-    assert "not be read more often than it is computed" in history.cache[0]["text"]
-
-
-def test_nothing_frozen_is_nothing_stored():
-    history, _ = train(compile_model(residual_model()), phases((0, 5)), cache="exact", epochs=1)
-    assert all("nothing is frozen" in decision["text"] for decision in history.cache)
-
-
-def test_no_room_is_no_store(monkeypatch, tmp_path):
-    monkeypatch.setattr(activation_store.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
-    history, _ = train(compile_model(residual_model()), phases((0, 1)), cache="exact", cache_budget=1)
-    assert not history.cache[0]["stored"] and "nor the disk" in history.cache[0]["text"]
-
-
-class AlwaysNoise(keras.layers.Layer):
-    """Draws in inference mode too."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.seed_generator = keras.random.SeedGenerator(5)
-
-    def call(self, x):
-        return x + keras.random.normal(keras.ops.shape(x), seed=self.seed_generator)
-
-
-def test_the_cut_is_below_what_draws():
-    def make():
-        keras.utils.set_random_seed(0)
-        inputs = keras.Input((6, 6, 2))
-        x = keras.layers.Conv2D(4, 3, name="stem")(inputs)
-        x = AlwaysNoise(name="noise")(x)
-        x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-        outputs = keras.layers.Dense(3, name="head")(x)
-        return compile_model(training.FineTuneModel(inputs, outputs, blocks=("stem/.*", "head/.*")))
-
-    schedule = (Phase(Duration(0, "steps"), ("head/.*",)),)
-    results = [train(make(), schedule, cache=cache) for cache in ("off", "exact")]
-    assert results[1][0].cache[0]["text"].startswith("1 operations")
-    assert_same(results[1][1], results[0][1])
-
-
-class CallsPython(keras.layers.Layer):
-    def call(self, x):
-        return tf.ensure_shape(tf.numpy_function(lambda x: x + np.float32(1), [x], tf.float32), x.shape)
-
-
-def test_a_function_of_python_is_not_taken_for_the_same_each_time():
-    inputs = keras.Input((6, 6, 2))
-    x = CallsPython(name="odd")(keras.layers.Conv2D(4, 3, name="stem")(inputs))
-    outputs = keras.layers.Dense(3, name="head")(keras.layers.GlobalAveragePooling2D(name="pool")(x))
-    model = compile_model(training.FineTuneModel(inputs, outputs, blocks=("stem/.*", "head/.*")))
-    history, _ = train(model, (Phase(Duration(0, "steps"), ("head/.*",)),), cache="exact")
-    assert not history.cache[0]["stored"] and "PyFunc" in history.cache[0]["text"]
-
-
-def test_a_penalty_on_outputs_ends_the_frozen_part():
-    """It is part of the loss of each step, and its layer is frozen."""
-
-    def make():
-        keras.utils.set_random_seed(0)
-        inputs = keras.Input((6, 6, 2))
-        x = keras.layers.Conv2D(4, 3, name="stem")(inputs)
-        x = keras.layers.Conv2D(4, 3, activity_regularizer="l2", kernel_regularizer="l2", name="costly")(x)
-        outputs = keras.layers.Dense(3, name="head", kernel_regularizer="l2")(keras.layers.Flatten(name="flat")(x))
-        return compile_model(training.FineTuneModel(inputs, outputs, blocks=("stem/.*", "costly/.*", "head/.*")))
-
-    schedule = (Phase(Duration(0, "steps"), ("head/.*",)),)
-    results = [train(make(), schedule, cache=cache) for cache in ("off", "exact")]
-    assert results[1][0].cache[0]["text"].startswith("1 operations")
-    assert_same(results[1][1], results[0][1])
-    assert_same_history(results[1][0], results[0][0])
-
-
 @pytest.mark.parametrize("trained", [False, True])
 def test_statistics_of_a_batchnorm_below_the_cut(trained):
     """With batchnorm="train" they stay bit-equal while it is frozen, and move, in both, when its phase comes."""
@@ -449,31 +293,6 @@ def test_a_cut_between_transformer_blocks_takes_the_padding_mask_along():
     assert "2 tensor(s)" in results[1][0].cache[0]["text"]
     assert_same(results[1][1], results[0][1])
     assert_same_history(results[1][0], results[0][0])
-
-
-def test_auto_is_exact_in_memory_and_off_where_it_cannot_be(tmp_path, monkeypatch):
-    """Decided without a clock: what is measured does not matter."""
-    monkeypatch.undo()
-    monkeypatch.setattr(activations.Activations, "_time_to_read", lambda *_: 1e9)
-    exact = train(compile_model(residual_model()), phases((0, 3)), cache="auto", cache_folder=tmp_path)
-    assert exact[0].cache[0]["stored"]
-    assert_same(exact[1], train(compile_model(residual_model()), phases((0, 3)), cache="off")[1])
-    for expected, options in (
-        ("augmented at random", {"data": image_batches(random=True)}),
-        ("do not fit the budget", {"cache_budget": 1}),
-        ("not be read more often", {"epochs": 1}),
-    ):
-        options = {"epochs": 2, **options}
-        history, _ = train(compile_model(residual_model()), phases((0, 3)), cache="auto", **options)
-        assert not history.cache[0]["stored"] and expected in history.cache[0]["text"]
-    assert train(
-        compile_model(residual_model()), phases((0, 3)), data=image_batches(random=True), cache="auto", cache_views=2
-    )[0].cache[0]["stored"]
-
-
-def test_an_unknown_cache_is_refused():
-    with pytest.raises(errors.InputError, match="Did you mean 'exact'"):
-        train(compile_model(residual_model()), phases((0, 1)), cache="exakt")
 
 
 def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path):

@@ -9,8 +9,7 @@ from kft import data, training
 from kft.data.token_table import TokenTable
 from kft.duration import Duration
 from kft.trainable import Phase
-from tests.training.prefix_models import compile_model
-from tests.training.test_frozen_prefix import always_pays, assert_same, assert_same_history, train  # noqa: F401
+from tests.training.prefix_models import always_pays, assert_same, assert_same_history, compile_model, train  # noqa: F401
 
 LENGTHS = np.array([3, 9, 2, 5, 5, 7, 1, 8, 4, 6, 3, 2, 9, 5, 7, 6, 1, 4, 8, 2])
 SCHEDULES = {
