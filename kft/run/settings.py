@@ -177,7 +177,7 @@ class ScheduleSettings:
         choices="kft.trainable:RECIPES",
     )
     cache: str = setting(
-        "off",
+        "auto",
         "Run the frozen lower part once in each phase and store its outputs: exact (equal results), fast (half the "
         "size), off, or auto (exact, if nothing is augmented at random and memory has room).",
         choices=("auto", "exact", "fast", "off"),

@@ -22,7 +22,7 @@ def fine_tune(
     validation_data: Any = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
-    cache: str = "off",
+    cache: str = "auto",
     cache_budget: int = 0,
     cache_views: int = 0,
     cache_folder: str | os.PathLike | None = None,
