@@ -1,27 +1,21 @@
-"""What checkpointing costs: the same run with a checkpoint every so many steps, and with none within its epochs.
+"""What checkpointing costs: epochs with a checkpoint every so many steps, and epochs with none within, by turns.
 
-Everything after -- are flags of experiments.finetune. Each measurement is a process of its own; they come in pairs, the
-first one of a pair being now the one with, now the one without. Compared is the mean time of a step within the epochs,
-with the saves in it that come there:
+Everything after -- are flags of experiments.finetune. One process trains everything; its first epoch, in which it
+traces, is not counted. Then come pairs of epochs, the first one of a pair being now the one with, now the one without.
+What is saved at the ends of epochs is saved in both. Of each epoch the seconds from its first step to its last count,
+with the saves in it and with what is written beside the steps:
 
-    seconds_per_step = mean over steps of (time at the end of the step - time at the end of the one before)
-
-without the first step of each epoch and the first --skip ones. What is saved before the first step and at the ends of
-epochs is saved in both.
+    seconds of a save = (seconds with - seconds without) / saves within the epoch
+    cost              = seconds of a save / seconds of as many steps as lie between two saves
 
 Example:
-  python -m experiments.benchmarks.checkpoint --runs=5 --every="50 steps" -- \
+  python -m experiments.benchmarks.checkpoint --pairs=10 --every="50 steps" -- \
     --flagfile=experiments/recipes/flowers_mobilenet_v2.flags --train_data=folder:flowers/train \
     --eval_data=folder:flowers/val --backbone_weights=FILE
 """
 
 import contextlib
-import itertools
-import json
-import os
-import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,10 +25,10 @@ from typing import Any
 from absl import flags as absl_flags
 
 from experiments import flags
-from kft import inspection
+from kft import errors, inspection
+from kft.duration import Duration
 
-WAYS = ("without", "with")
-NEVER = "1000000 steps"
+NEVER = Duration(1e6, "steps")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,108 +38,97 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = argv[place + 1 :]
 
     def run(config, flag_values):
-        if flag_values.only:
-            print(json.dumps(measure(given, every=flag_values.only, steps=flag_values.steps, skip=flag_values.skip)))
-            return
-        pairs = []
-        for number in range(flag_values.runs):
-            order = WAYS if number % 2 == 0 else WAYS[::-1]
-            pairs.append({way: _in_new_process(way, flag_values, given) for way in order})
-            print(json.dumps(pairs[-1]), flush=True)
-        print(f"\n{report(pairs)}")
+        every = Duration.parse(flag_values.every)
+        print(report(measure(given, every=every, pairs=flag_values.pairs), every=every))
 
     return flags.app_run(run, description=__doc__, names=(), define=_define, argv=argv[:place])
 
 
 def _define(flag_values):
-    define = {"flag_values": flag_values}
-    absl_flags.DEFINE_integer("runs", 5, "Pairs of measurements.", 1, **define)
-    absl_flags.DEFINE_string("every", "50 steps", "How often to save, in the one.", **define)
-    absl_flags.DEFINE_integer("steps", 180, "Steps of each measurement, over epochs.", 2, **define)
-    absl_flags.DEFINE_integer("skip", 10, "Steps that are not measured: tracing, first batches.", 1, **define)
-    absl_flags.DEFINE_string("only", "", "Measure once, in this process, with this distance of saves.", **define)
+    absl_flags.DEFINE_integer("pairs", 10, "Pairs of epochs.", 1, flag_values=flag_values)
+    absl_flags.DEFINE_string("every", "50 steps", "How often to save, in the one.", flag_values=flag_values)
 
 
-def _in_new_process(way: str, flag_values: Any, given: Sequence[str]) -> dict[str, Any]:
-    every = flag_values.every if way == "with" else NEVER
-    command = [sys.executable, "-m", "experiments.benchmarks.checkpoint", f"--only={every}"]
-    command += [f"--steps={flag_values.steps}", f"--skip={flag_values.skip}", "--", *given]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ})
-    if done.returncode:
-        raise RuntimeError(f"The measurement {way} checkpoints ended with exit code {done.returncode}; see above.")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-class _Measured(Exception):
-    """Enough steps are done."""
-
-
-def measure(given: Sequence[str], *, every: str, steps: int, skip: int) -> dict[str, Any]:
-    """Runs so many steps, everything trained.
+def measure(given: Sequence[str], *, every: Duration, pairs: int) -> list[dict[str, Any]]:
+    """Trains everything for as many epochs as it takes.
 
     Args:
       given: flags of experiments.finetune, without workdir.
       every: distance of saves.
-      steps: to run.
-      skip: steps at the begin that are not counted.
+      pairs: of epochs.
 
-    Returns: seconds_per_step; saves, all after those steps, ends of epochs too; seconds_in_saves, of the training
-      thread; mebibytes of the checkpoints that are kept.
+    Returns: for each epoch but the first: with_saves; steps; saves, and their seconds_in_saves of the training thread;
+      seconds from the end of the first step to that of the last.
+    Raises: InputError if an epoch is too short for a save.
     """
     from experiments import finetune
     from kft.training import checkpoint
 
-    times, in_saves = [], [0.0]
     after_step, save = checkpoint.Checkpoint._after_step, checkpoint.Checkpoint._save
+    epochs: dict[int, dict[str, Any]] = {}
 
     def timed_step(self):
+        epoch = self._position[0]
+        if epoch not in epochs:
+            pair, place = divmod(epoch - 1, 2)
+            with_saves = epoch > 0 and place == pair % 2
+            epochs[epoch] = {"with_saves": with_saves, "saves": 0, "seconds_in_saves": 0.0, "ends": []}
+            self.every = every if with_saves else NEVER
         after_step(self)
-        times.append((self.epoch, time.perf_counter()))
-        if len(times) == steps:
-            self._writer.join()
-            raise _Measured
+        epochs[epoch]["ends"].append(time.perf_counter())
 
     def timed_save(self):
-        began = time.perf_counter()
+        began, row = time.perf_counter(), epochs.get(self._position[0])
         save(self)
-        if len(times) >= skip:
-            in_saves.append(time.perf_counter() - began)
+        if row is not None and self._position[1] > 0:
+            row["saves"] += 1
+            row["seconds_in_saves"] += time.perf_counter() - began
 
     checkpoint.Checkpoint._after_step, checkpoint.Checkpoint._save = timed_step, timed_save
-    with tempfile.TemporaryDirectory() as folder:
-        command = [*given, "--trainable=all", f"--workdir={folder}/run", f"--checkpoint_every={every}", "--verbose=0"]
-        with contextlib.suppress(_Measured):
-            finetune.main(["finetune", *command])
-        size = sum(file.stat().st_size for file in pathlib.Path(folder).glob("run/checkpoints/*/*"))
-    pairs = list(itertools.pairwise(times))[skip:]
-    return {
-        "seconds_per_step": statistics.fmean(end - begin for (e1, begin), (e2, end) in pairs if e1 == e2),
-        "saves": len(in_saves),
-        "seconds_in_saves": round(sum(in_saves), 4),
-        "mebibytes": round(size / 2**20, 2),
-    }
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        command = [*given, "--trainable=all", f"--workdir={folder}/run", "--verbose=0"]
+        finetune.main(["finetune", *command, f"--length={2 * pairs + 1} epochs", f"--checkpoint_every={every}"])
+    rows = [epochs[epoch] for epoch in sorted(epochs)[1:]]
+    for row in rows:
+        ends = row.pop("ends")
+        row |= {"steps": len(ends) - 1, "seconds": ends[-1] - ends[0]}
+    if not all(row["saves"] for row in rows if row["with_saves"]):
+        raise errors.InputError(
+            f"Got epochs of {rows[0]['steps'] + 1} steps. Expected a save in each. Give a shorter --every."
+        )
+    return rows
 
 
-def report(pairs: Sequence[dict[str, dict[str, Any]]]) -> str:
-    """The table of the pairs and the medians.
+def report(rows: Sequence[dict[str, Any]], *, every: Duration) -> str:
+    """The table of the pairs, and the medians.
 
     Args:
-      pairs: way -> what `measure` returns, for each pair.
+      rows: what `measure` returns.
+      every: distance of saves.
 
     Example:
-      >>> print(report([{"without": {"seconds_per_step": 0.1}, "with": {"seconds_per_step": 0.102, "saves": 3}}]))
-      pair    without, s a step  with, s a step  cost, %
-      1                     0.1           0.102        2
-      median                0.1           0.102        2
+      >>> one = {"with_saves": False, "steps": 100, "saves": 0, "seconds_in_saves": 0.0, "seconds": 10.0}
+      >>> other = one | {"with_saves": True, "saves": 2, "seconds_in_saves": 0.1, "seconds": 10.3}
+      >>> print(report([one, other], every=Duration(50, "steps")))
+      pair    without, s  with, s  a save, s  in the training thread, s  cost, %
+      1               10     10.3       0.15                       0.05        3
+      median          10     10.3       0.15                       0.05        3
     """
-    rows = []
-    for number, pair in enumerate(pairs, 1):
-        without, with_saves = (pair[way]["seconds_per_step"] for way in WAYS)
-        cost = round(100 * (with_saves / without - 1), 6)
-        rows.append({"pair": str(number), "without, s a step": without, "with, s a step": with_saves, "cost, %": cost})
-    columns = list(rows[0])[1:]
-    rows.append({"pair": "median"} | {name: statistics.median(row[name] for row in rows) for name in columns})
-    return inspection.table(rows)
+    table = []
+    for number in range(len(rows) // 2):
+        pair = rows[2 * number : 2 * number + 2]
+        (bare,), (saving,) = ([row for row in pair if row["with_saves"] is way] for way in (False, True))
+        of_save = (saving["seconds"] - bare["seconds"]) / saving["saves"]
+        between = every.amount * bare["seconds"] / bare["steps"]
+        row = {"pair": str(number + 1), "without, s": bare["seconds"], "with, s": saving["seconds"]}
+        row |= {
+            "a save, s": round(of_save, 6),
+            "in the training thread, s": saving["seconds_in_saves"] / saving["saves"],
+        }
+        table.append(row | {"cost, %": round(100 * of_save / between, 6)})
+    columns = list(table[0])[1:]
+    table.append({"pair": "median"} | {name: statistics.median(row[name] for row in table) for name in columns})
+    return inspection.table(table)
 
 
 if __name__ == "__main__":

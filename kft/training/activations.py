@@ -104,7 +104,7 @@ class Activations:
         views = [(self.layout.order, view) for view in range(self.views)]
         batches = self._batches(part, sources, [*views, (self._sample(), 0)])
         iterator = iter(self.model.distribute_strategy.experimental_distribute_dataset(batches))
-        began, writing, positions = 0.0, 0.0, {True: 0, False: 0}
+        began, writing, places, positions = 0.0, 0.0, 0, {True: 0, False: 0}
         for number, plan in enumerate(plan for indices, _ in views for plan in _rows_of(self.data.plan.of(indices))):
             values = part.run(iterator)
             if number == 0:
@@ -115,12 +115,15 @@ class Activations:
             positions = {ragged: position + counts[ragged] for ragged, position in positions.items()}
             now = time.perf_counter()
             writing += now - before if number else 0.0
+            places += plan.count * plan.length if number else 0
             if number == min(BATCHES_TO_MEASURE, self.data.steps_per_epoch - 1) and number:
-                computing = (now - began - writing) / number
+                scale = self._places_per_batch() / (places / number) if places else 1.0  # the shortest come first
+                computing = scale * (now - began - writing) / number
                 if part.from_inputs:
                     self.seconds_per_batch = computing
                 known = self.tensors | {id(tensor): stored for tensor, stored in zip(targets, made, strict=True)}
-                if not pays(computing, writing / number, lambda tensors: self._time_to_read(known, tensors, plan)):  # noqa: B023
+                reading = lambda tensors: scale * self._time_to_read(known, tensors, plan)  # noqa: B023, E731
+                if not pays(computing, scale * writing / number, reading):
                     raise graph_part.NotStoredError("storing would cost more than computing")
         for plan in _rows_of(self.data.plan.of(self._sample())):  # once more and in other company
             self._compare(part.run(iterator), made, plan)
@@ -167,10 +170,17 @@ class Activations:
         return np.arange(plan.length) < self.layout.lengths[plan.indices[: plan.count], None]
 
     def _time_to_read(self, known, tensors, plan) -> float:
-        """Seconds for a batch of rows that are written already."""
+        """Seconds for a batch of rows that are written already; the first time, which prepares more, does not count."""
+        stored = [known[id(tensor)] for tensor in tensors]
+        self._read(stored, plan)
         before = time.perf_counter()
-        self._read([known[id(tensor)] for tensor in tensors], plan)
+        self._read(stored, plan)
         return time.perf_counter() - before
+
+    def _places_per_batch(self) -> float:
+        """The mean over all batches of their examples times the length that they are padded to, if they have one."""
+        plan = self.data.plan.of(self.layout.order)
+        return float((plan.counts * plan.lengths).mean())
 
     def _read(self, made: Sequence[stored_batches.Stored], plan: "_Batch") -> list[dict[str, np.ndarray]]:
         """What is stored of a batch, in view 0."""

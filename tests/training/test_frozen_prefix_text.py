@@ -1,5 +1,8 @@
 """Training on stored activations of examples that differ in length is the same training, and stores no padding."""
 
+import itertools
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from kft import data, training
 from kft.data.token_table import TokenTable
 from kft.duration import Duration
 from kft.trainable import Phase
+from kft.training import activations, frozen_prefix
 from tests.training.prefix_models import always_pays, assert_same, assert_same_history, compile_model, train  # noqa: F401
 
 LENGTHS = np.array([3, 9, 2, 5, 5, 7, 1, 8, 4, 6, 3, 2, 9, 5, 7, 6, 1, 4, 8, 2])
@@ -124,3 +128,27 @@ def test_where_padding_matters_nothing_is_stored():
         compile_model(encoder(leaks=True)), SCHEDULES["top block"], data=tokens(), validation=tokens(9), cache="exact"
     )
     assert not history.cache[0]["stored"] and "behind the end of examples" in history.cache[0]["text"]
+
+
+def test_the_shortest_texts_do_not_speak_for_all(monkeypatch):
+    """What is measured at the first batches, which are the shortest, is scaled to the mean batch."""
+    found, seconds = [], itertools.count()
+
+    def pays(prefix, served, stored):
+        def decide(computing, writing, reading):
+            found.append((computing, writing, reading(served[0].crossing)))
+            return True
+
+        return decide
+
+    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "_pays", pays)
+    # Each look at this clock is a second: of a batch one to compute and one to write, of the first one two to compute.
+    monkeypatch.setattr(activations, "time", types.SimpleNamespace(perf_counter=lambda: float(next(seconds))))
+    data = tokens()
+    plan = data.plan.of(np.argsort(LENGTHS, kind="stable"))
+    places = plan.counts * plan.lengths
+    number = len(places) - 1
+    scale = places.mean() / places[1:].mean()
+    train(compile_model(encoder()), SCHEDULES["top block"], data=data, validation=tokens(9), cache="exact")
+    assert scale < 0.9
+    assert found[0] == pytest.approx((scale * (number + 2) / number, scale, scale))
