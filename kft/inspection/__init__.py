@@ -9,6 +9,8 @@ _PUBLIC = {
     "Interval": "kft.inspection.statistics:Interval",
     "after": "kft.inspection.summary:after",
     "after_seeds": "kft.inspection.summary:after_seeds",
+    "backbone_picture": "kft.inspection.backbones:backbone_picture",
+    "backbone_table": "kft.inspection.backbones:backbone_table",
     "block_name": "kft.inspection.summary:block_name",
     "before": "kft.inspection.summary:before",
     "compare_predictions": "kft.inspection.statistics:compare_predictions",

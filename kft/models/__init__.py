@@ -5,35 +5,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kft import tables
+from kft.models.application_table import APPLICATIONS
 
 if TYPE_CHECKING:
     from kft.models.backbone import Backbone
 
 BACKBONES = {
+    **dict.fromkeys(APPLICATIONS, "kft.models.applications:application_backbone"),
     "albert_tiny_random": "kft.models.tiny_text:tiny_backbone",
     "bert_tiny_random": "kft.models.tiny_text:tiny_backbone",
     "deberta_v3_tiny_random": "kft.models.tiny_text:tiny_backbone",
     "distil_bert_tiny_random": "kft.models.tiny_text:tiny_backbone",
     "electra_tiny_random": "kft.models.tiny_text:tiny_backbone",
     "f_net_tiny_random": "kft.models.tiny_text:tiny_backbone",
-    "mobilenet": "kft.models.applications:mobilenet",
-    "mobilenet_0.25": "kft.models.applications:mobilenet",
-    "mobilenet_0.5": "kft.models.applications:mobilenet",
-    "mobilenet_0.75": "kft.models.applications:mobilenet",
-    "mobilenet_1.0": "kft.models.applications:mobilenet",
-    "mobilenet_v2": "kft.models.applications:mobilenet_v2",
-    "mobilenet_v2_0.35": "kft.models.applications:mobilenet_v2",
-    "mobilenet_v2_0.5": "kft.models.applications:mobilenet_v2",
-    "mobilenet_v2_0.75": "kft.models.applications:mobilenet_v2",
-    "mobilenet_v2_1.0": "kft.models.applications:mobilenet_v2",
-    "mobilenet_v2_1.3": "kft.models.applications:mobilenet_v2",
-    "mobilenet_v2_1.4": "kft.models.applications:mobilenet_v2",
-    "resnet50": "kft.models.applications:resnet",
-    "resnet101": "kft.models.applications:resnet",
-    "resnet152": "kft.models.applications:resnet",
-    "resnet50_v2": "kft.models.applications:resnet_v2",
-    "resnet101_v2": "kft.models.applications:resnet_v2",
-    "resnet152_v2": "kft.models.applications:resnet_v2",
     "roberta_tiny_random": "kft.models.tiny_text:tiny_backbone",
     "xlm_roberta_tiny_random": "kft.models.tiny_text:tiny_backbone",
 }
@@ -75,18 +59,22 @@ def make_backbone(
         writes it (config.json, model.safetensors, the tokenizer's files), or as `Backbone.save` does (then without
         weights), for which nothing is downloaded; or "preset:DIR" and "preset:NAME" for a preset of keras_nlp, in a
         local folder or downloaded.
-      image_size: pixels, one number or (height, width); None for 224, or for what your own model takes.
+      image_size: pixels, one number or (height, width); None for what the weights were trained at (224 for most, 299
+        for Inception and Xception, up to 600 for EfficientNet), or for what your own model takes.
       weights: "none" leaves them random (your own model's as your function made them); "pretrained" takes those of the
         folder, and for image models what "imagenet" does, which takes Keras' file from $KERAS_HOME/models or downloads
         it; else the path of a file, .weights.h5 or .h5 in Keras' layout, which must fit exactly. None is "pretrained"
         for a folder, else "none". MobileNet and MobileNetV2 have "imagenet" files for squares of 128, 160, 192 and
-        224 pixels (V2 also 96); at other sizes it is the file for 224.
+        224 pixels (V2 also 96); at other sizes it is the file for 224. The others have one file for all sizes.
       pooling: "avg" or "max", over height and width. Of text: "cls", the first token through the pretrained pooler;
         "cls_bare", as it is; "mean" or "max" over the tokens; "attention", a learned mean, which belongs to the head.
         "auto" is "avg", and for text "cls", without a pooler "cls_bare".
 
-    Raises: InputError for an unknown name or pooling, an image below the family's minimum (32 pixels), weights that
-      cannot be had or do not fit.
+    Image models see red, green and blue. Their `preprocess` repeats one grey channel to three, and refuses other
+    numbers of channels.
+
+    Raises: InputError for an unknown name or pooling, an image below the family's minimum (32 pixels, 71 of Xception,
+      75 of Inception), weights that cannot be had or do not fit.
 
     Example:
       >>> backbone = make_backbone("mobilenet_v2_0.35", image_size=96)

@@ -128,12 +128,13 @@ def make_features(pooling: str) -> Callable[[keras.KerasTensor], Features]:
     return features
 
 
-def as_image_size(image_size: int | Sequence[int], *, smallest: int = 1) -> tuple[int, int]:
+def as_image_size(image_size: int | Sequence[int], *, smallest: int = 1, usual: int = 224) -> tuple[int, int]:
     """(height, width) from one number or two.
 
     Args:
       image_size: pixels; int for a square, or (height, width).
       smallest: the least that the model can take, in pixels.
+      usual: what its weights were trained at, for the error.
 
     Raises: InputError if it is neither or too small.
 
@@ -145,6 +146,6 @@ def as_image_size(image_size: int | Sequence[int], *, smallest: int = 1) -> tupl
     if len(sides) != 2 or not all(isinstance(side, int) and side >= smallest for side in sides):
         raise errors.InputError(
             f"Got image_size={image_size!r}. Expected a whole number of pixels, or (height, width), each at least "
-            f"{smallest}. Use {max(smallest, 224)}, or leave it out."
+            f"{smallest}. Use {max(smallest, usual)}, or leave it out."
         )
     return sides

@@ -12,8 +12,8 @@ import keras
 import tensorflow as tf
 
 from kft import errors
+from kft.models import graph, words
 from kft.models import weights as weights_files
-from kft.models import words
 from kft.models.backbone import RESERVED_LAYERS, Backbone, as_image_size, make_features
 
 
@@ -93,11 +93,16 @@ def custom_backbone(
     _check_functional(model)
     tokenizer = None
     if words.has_words(model):
-        model, tokenizer = words.ids_model(model, lambda part, inputs: _run(part, inputs, {}))
+        model, tokenizer = words.ids_model(model, graph.run_again)
     features = make_features(pooling) if tokenizer is None else words.make_features(pooling)
     inputs, size = _make_inputs(model, image_size)
     calls: dict[str, list] = {}
-    outputs = _run(model, inputs, calls)
+
+    def note(operation: keras.Operation, results: list) -> list:
+        calls.setdefault(operation.name, []).append(results)
+        return results
+
+    outputs = graph.run_again(model, inputs, note)
     if cut_at is not None:
         outputs = _cut(calls, cut_at)
     flat = _make_flat(_like_inputs_of(model, inputs), outputs, name=model.name)
@@ -134,14 +139,8 @@ def _call(module: str, function: str, *, name: str) -> keras.Model:
     return model
 
 
-def _is_graph(layer: Any) -> bool:
-    """Whether a layer is a model that is its graph: functional or Sequential, and its `call` is Keras' own."""
-    own_call = any("call" in vars(kind) for kind in type(layer).__mro__ if not kind.__module__.startswith("keras."))
-    return isinstance(layer, keras.Model) and isinstance(layer, (keras.Function, keras.Sequential)) and not own_call
-
-
 def _check_functional(model: keras.Model) -> None:
-    if not _is_graph(model):
+    if not graph.is_graph(model):
         raise errors.InputError(
             f"Got a model of class {type(model).__name__}, whose layers are called by its own code. Expected a "
             "functional model, which can be cut and partly frozen. Build it as keras.Model(inputs, outputs) from "
@@ -193,35 +192,6 @@ def _like_inputs_of(model: keras.Model, inputs: list[keras.KerasTensor]) -> Any:
 
 def _name_of(tensor: keras.KerasTensor) -> str:
     return tensor._keras_history.operation.name
-
-
-def _run(model: keras.Model, inputs: Sequence[keras.KerasTensor], calls: dict[str, list]) -> list[keras.KerasTensor]:
-    """Calls the layers of a model again on new inputs, those of models within it one by one.
-
-    Goes by nodes (one call of a layer each), not by layers, as a layer may be called at several places.
-
-    Args:
-      calls: filled with layer name -> the outputs of each of its calls.
-    """
-    graph = keras.Model(model.inputs, model.outputs)
-    known = {id(tensor): _as_dtype(new, tensor.dtype) for tensor, new in zip(model.inputs, inputs)}
-    for depth in sorted(graph._nodes_by_depth, reverse=True):
-        for node in graph._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            args, kwargs = node.arguments.fill_in(known)
-            if _is_graph(node.operation):
-                within = keras.tree.flatten(args[0] if args else kwargs["inputs"])
-                results = _run(node.operation, within, calls)
-            else:
-                results = keras.tree.flatten(node.operation(*args, **kwargs))
-            calls.setdefault(node.operation.name, []).append(results)
-            known.update((id(tensor), new) for tensor, new in zip(node.outputs, results))
-    return [known[id(tensor)] for tensor in model.outputs]
-
-
-def _as_dtype(tensor: keras.KerasTensor, dtype: str) -> keras.KerasTensor:
-    return tensor if tensor.dtype == dtype else keras.ops.cast(tensor, dtype)
 
 
 def _cut(calls: dict[str, list], cut_at: str) -> list[keras.KerasTensor]:

@@ -4,9 +4,11 @@ A file is not trusted. Names, shapes, types and links of all its arrays are comp
 the first value is read; links, arrays outside the file and unusual filters are refused.
 """
 
+import collections
 import math
 import os
 import pathlib
+import re
 import tempfile
 from collections.abc import Mapping
 
@@ -15,6 +17,7 @@ import keras
 import numpy as np
 
 from kft import errors
+from kft.models import names
 
 # A compiled model's file also holds these; they are no weights of the model.
 NOT_WEIGHTS = ("optimizer", "optimizer_weights", "compile_metrics", "metrics")
@@ -155,8 +158,9 @@ def _storage_problem(array: h5py.Dataset) -> str | None:
 
 def _load_by_layer_name(model: keras.Model, arrays: dict[str, h5py.Dataset], *, path: str, what: str) -> None:
     variables = {}
+    groups = _group_names(model, arrays)
     for layer in model.layers:
-        own = {name: array for name, array in arrays.items() if name.startswith(f"{layer.name}/")}
+        own = {name: array for name, array in arrays.items() if name.partition("/")[0] == groups[layer.name]}
         variables.update(_match_layer(layer, own))
     weights = {weight.path: weight for weight in model.weights}
     found = {variables[name].path: array for name, array in arrays.items() if name in variables}
@@ -173,8 +177,34 @@ def _load_by_layer_name(model: keras.Model, arrays: dict[str, h5py.Dataset], *, 
         weights[name].assign(value)
 
 
+def _group_names(model: keras.Model, arrays: Mapping[str, h5py.Dataset]) -> dict[str, str]:
+    """Layer name -> its group in the file.
+
+    They are the same but for layers that Keras named by counting, "conv2d_3", which in the process that wrote the
+    file began at another number: those of one kind are matched by their order, if there are as many.
+    """
+    first_words = {name.partition("/")[0] for name in arrays}
+    groups = {layer.name: layer.name for layer in model.layers}
+    kinds = collections.defaultdict(list)
+    for layer in model.layers:
+        given = names.number_given(layer)
+        if given and layer.weights:
+            kinds[given[0]].append((given[1], layer.name))
+    for kind, layers in kinds.items():
+        found = {word: re.fullmatch(rf"{kind}(?:_(\d+))?", word) for word in first_words}
+        theirs = sorted((int(match[1] or 0), word) for word, match in found.items() if match)
+        if len(theirs) == len(layers):
+            groups |= {layer: word for (_, layer), (_, word) in zip(sorted(layers), theirs)}
+    return groups
+
+
 def _match_layer(layer: keras.Layer, arrays: Mapping[str, h5py.Dataset]) -> dict[str, keras.Variable]:
-    """Array name -> variable: "conv/conv/kernel:0" by its path, else by its last word where that is unique."""
+    """Array name -> variable: "conv/conv/kernel:0" by its path, else by its last word where that is unique.
+
+    One array for a layer with one variable needs no name in common.
+    """
+    if len(arrays) == len(layer.weights) == 1:
+        return dict(zip(arrays, layer.weights))
     by_path = {f"{layer.name}/{weight.path}": weight for weight in layer.weights}
     last_words = [weight.path.rpartition("/")[2] for weight in layer.weights]
     by_last_word = {word: weight for word, weight in zip(last_words, layer.weights) if last_words.count(word) == 1}
@@ -227,7 +257,7 @@ def _compare(expected: Mapping[str, tuple], got: Mapping[str, tuple], *, path: s
     misshapen = [
         f"{name} {got[name][0]} {got[name][1]} instead of {expected[name][0]} {expected[name][1]}"
         for name in expected
-        if name in got and got[name] != expected[name]
+        if name in got and not _fits(got[name], expected[name])
     ]
     problems = {"missing": missing, "extra": extra, "of other shape or type": misshapen}
     if any(problems.values()):
@@ -238,5 +268,11 @@ def _compare(expected: Mapping[str, tuple], got: Mapping[str, tuple], *, path: s
         )
 
 
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _fits(got: tuple, expected: tuple) -> bool:
+    """Whether shape and type are the same; a whole number may be of another size, as Keras' counters became."""
+    both_whole = got[1].kind == expected[1].kind == "i"
+    return got == expected or (got[0] == expected[0] == () and both_whole)
+
+
+def _some(words: list[str], most: int = 5) -> str:
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")

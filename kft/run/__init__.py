@@ -3,6 +3,7 @@
 from kft.tables import lazy_attributes
 
 _PUBLIC = {
+    "PROBE": "kft.run.backbones:PROBE",
     "RunConfig": "kft.run.config:RunConfig",
     "flat": "kft.run.config:flat",
     "from_flat": "kft.run.config:from_flat",
@@ -15,6 +16,7 @@ _PUBLIC = {
     "redact": "kft.run.config_text:redact",
     "check_data": "kft.run.setup:check_data",
     "compare": "kft.run.seeds:compare",
+    "compare_backbones": "kft.run.backbones:compare_backbones",
     "describe": "kft.run.description:describe",
     "evaluate": "kft.run.scoring:evaluate",
     "load_model": "kft.run.model_folder:load_model",

@@ -5,7 +5,8 @@ import json
 import pathlib
 
 from kft import errors, models, tasks, training
-from kft.run import config_text, execution, names, setup, task_settings
+from kft.models import names
+from kft.run import config_text, execution, setup, task_settings
 from kft.run.config import RunConfig
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"

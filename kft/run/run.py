@@ -16,6 +16,7 @@ import tensorflow as tf
 import kft
 from kft import distribute, inspection, schedules, training
 from kft.inspection import resources
+from kft.models import names
 from kft.run import (
     config_text,
     description,
@@ -23,7 +24,6 @@ from kft.run import (
     folder,
     laps,
     model_folder,
-    names,
     scoring,
     setup,
     shown,

@@ -31,7 +31,7 @@ class Setup:
 
     Args:
       strategy: where the model was made.
-      task, backbone: what the model was made of.
+      task, backbone: what the model was made of; no backbone for a head alone.
       model: compiled.
       batches: of the training data.
       phases: what trains when.
@@ -43,7 +43,7 @@ class Setup:
 
     strategy: tf.distribute.Strategy
     task: tasks.Task
-    backbone: models.Backbone
+    backbone: models.Backbone | None
     model: training.FineTuneModel
     batches: tf.data.Dataset
     phases: trainable.TrainableSchedule
@@ -200,6 +200,14 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
         training.use_mixout(model, config.models.mixout)
     replicas = strategy.num_replicas_in_sync
     batches = make_batches(config, backbone, task, num_replicas=replicas)(train, train=True)
+    return dataclasses.replace(compile_model(config, model, task, batches), backbone=backbone, warm_start=report)
+
+
+def compile_model(
+    config: RunConfig, model: training.FineTuneModel, task: tasks.Task, batches: tf.data.Dataset
+) -> Setup:
+    """Decides what trains when, and how fast, and compiles a model for it, where it was made."""
+    strategy = model.distribute_strategy
     lengths = training.update_lengths(batches, config.optimizers.accumulate_steps)
     epochs = _epochs(config.run.length, lengths)
     phases = trainable.make_trainable_schedule(config.schedules.trainable, model.blocks)
@@ -215,7 +223,7 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
             options=_optimizer_options(config, model, phases),
         )
         model.compile(optimizer, loss=task.loss, metrics=task.metrics(), jit_compile=execution.uses_xla(config))
-    return Setup(strategy, task, backbone, model, batches, phases, epochs, learning_rate, lengths, report)
+    return Setup(strategy, task, None, model, batches, phases, epochs, learning_rate, lengths)
 
 
 def _learning_rate(config, phases, epochs, lengths, task):
