@@ -13,9 +13,8 @@ _MORE = {
     "gradient_norm/all": ("gradient norm", True),
     "weight_norm/all": ("norm of the weights", False),
     "update_ratio/all": ("update / weights, of one step", True),
-    "speed/examples_per_second": ("examples per second", False),
     "training/examples_per_second": ("examples per second", False),
-    "speed/waiting_for_data": ("share of time waiting for data", False),
+    "training/waiting_for_data": ("share of time waiting for data", False),
     "memory/process_gib": ("memory of the process (GiB)", False),
 }
 

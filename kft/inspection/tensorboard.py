@@ -14,6 +14,7 @@ import tensorflow as tf
 from kft import errors
 from kft.inspection import (
     block_measures,
+    chart_layout,
     evaluation_view,
     event_files,
     event_writer,
@@ -117,10 +118,10 @@ class TensorBoard(keras.callbacks.Callback):
             self._offset = self._last_step - self._iterations()
         if hasattr(self.model, "step_hooks"):
             self.model.step_hooks = [hook for hook in self.model.step_hooks if hook != self._after_step]
-            self.model.step_hooks.insert(
-                0, self._after_step
-            )  # before that of a checkpoint, which saves this one's state
+            self.model.step_hooks.insert(0, self._after_step)  # before a checkpoint's, which saves this one's state
         self._embed("before")
+        if self._profile is not None:
+            self._profile.after_update(self._iterations() + self._offset)
 
     def on_epoch_begin(self, epoch, logs=None):
         step = self._iterations() + self._offset
@@ -202,6 +203,8 @@ class TensorBoard(keras.callbacks.Callback):
         write = self._writer
         if self.config is not None and not write.has("train", "config"):
             write.text("train", "config", markdown.settings_table(self.config), step)
+        if self._blocks is not None and not write.has("train", chart_layout.TAG):
+            write.summary("train", chart_layout.summary(), step)
         for name, text in self.texts.items():
             if not write.has("train", f"texts/{name}"):
                 write.text("train", f"texts/{name}", "\n".join(f"    {line}" for line in text.split("\n")), step)

@@ -65,7 +65,7 @@ def _flat(model: keras.Model, image: keras.KerasTensor, row: Application) -> ker
             return [keras.layers.Rescaling(row.input_scale)(results[0])]
         return results
 
-    return keras.Model(image, graph.run_again(model, [image], done))
+    return keras.Model(image, graph.run_again(model, [image], done)[0])
 
 
 def _load(model: keras.Model, flat: keras.Model, path: str, *, what: str) -> None:

@@ -1,9 +1,5 @@
 """The table and the picture of backbones that were measured."""
 
-import doctest
-
-import pytest
-
 from kft.inspection import backbones
 
 
@@ -41,9 +37,3 @@ def test_the_picture_names_each(tmp_path, monkeypatch):
     assert path.read_bytes().startswith(b"\x89PNG")
     assert sorted(named) == ["beaten", "quick", "random (random)", "slow", "tiny"]
     assert backbones.backbone_picture([{"backbone": "absent", "error": "x"}], str(tmp_path / "b.png")) is None
-
-
-@pytest.mark.parametrize("module", [backbones])
-def test_examples(module):
-    results = doctest.testmod(module)
-    assert results.attempted > 0 and results.failed == 0

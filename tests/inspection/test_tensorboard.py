@@ -38,6 +38,7 @@ def test_two_phases_are_one_run(tmp_path, replicas, request):
 
     assert set(found) == {
         ("train", "config"),
+        ("train", "custom_scalars__config__"),
         ("train", "metrics/loss"),
         ("train", "metrics/mae"),
         ("train", "training/learning_rate"),
@@ -127,3 +128,27 @@ def test_a_picture_is_shown_once(tmp_path):
 def test_a_distance_of_no_step_is_refused(tmp_path):
     with pytest.raises(errors.InputError, match="every_steps=0"):
         inspection.TensorBoard(tmp_path, every_steps=0)
+
+
+def test_histograms_are_of_what_trains(tmp_path):
+    model = make_model(0.1)
+    fit(model, inspection.TensorBoard(tmp_path, histograms=True), epochs=2)
+    found = events(tmp_path)["train", "weights/head"]
+    assert [step for step, _ in found] == [5, 10]
+    left, right, counts = found[-1][1].T
+    assert counts.sum() == 2, "a kernel and a bias of one number each"
+    kernel, bias = (float(variable.numpy().ravel()[0]) for variable in model.get_layer("head").weights)
+    assert left.min() <= min(kernel, bias) <= max(kernel, bias) <= right.max()
+
+
+@pytest.mark.parametrize("steps", [(1, 2), (4, 6)])
+def test_a_profile_is_written_of_the_updates_that_were_asked_for(tmp_path, steps, monkeypatch):
+    profiler, seen = tf.profiler.experimental, []
+    model = make_model(0.1)
+    for name in ("start", "stop"):
+        own = getattr(profiler, name)
+        note = lambda *args, own=own, name=name: (seen.append((name, int(model.optimizer.iterations))), own(*args))  # noqa: E731
+        monkeypatch.setattr(profiler, name, note)
+    fit(model, inspection.TensorBoard(tmp_path, profile_steps=steps), epochs=2)
+    assert seen == [("start", steps[0] - 1), ("stop", steps[1])]
+    assert list((tmp_path / "plugins" / "profile").glob("*/*.xplane.pb"))

@@ -136,9 +136,9 @@ def test_convnext_pools_before_its_last_norm():
 
 def test_efficientnet_scales_as_its_weights_were_trained_also_without_them():
     backbone = make_backbone("efficientnet_b0", image_size=32)
-    pad = backbone.model.get_layer("stem_conv_pad")
+    scale = backbone.model.get_layer("efficientnet_rescaling_2")
     images = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype("float32")
-    result = keras.Model(backbone.model.input, pad.input)(images)
+    result = keras.Model(backbone.model.input, scale.output)(images)
     np.testing.assert_allclose(result, images / 255 / np.sqrt([0.229, 0.224, 0.225]), rtol=1e-5)
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from experiments import compare_backbones as command
 from kft import errors, inspection, models
-from kft.run import PROBE, backbones, compare_backbones, from_flat, setup
+from kft.run import PROBE, backbones, compare_backbones, evaluate, from_flat, setup, train_and_evaluate
 
 TINY = "python:tests.run.tiny_models:make@features"
 BLIND = "python:tests.run.tiny_models:make_blind"
@@ -96,3 +96,14 @@ def test_the_command_ends_with_2_if_one_could_not_be_measured(photos, tmp_path):
 def test_words_that_name_no_backbone_are_refused(words):
     with pytest.raises(errors.InputError, match="NAME or NAME=WEIGHTS"):
         command.parse(words)
+
+
+def test_a_backbone_with_its_own_preprocessing_is_kept_and_found_again(photos, tmp_path):
+    """EfficientNet: normalization inside, a whole number among its weights, layers that Keras numbers."""
+    data = {name: photos[name] for name in ("train_data", "eval_data")}
+    settings = {"backbone": "efficientnet_b0", "backbone_weights": "none", "image_size": 32, "length": "2 epochs"}
+    settings |= {"trainable": "head", "cache": "exact", "augmentation": (), "global_batch_size": 45}
+    result = train_and_evaluate(from_flat({**data, **settings}), tmp_path / "run", verbose=0)
+    assert evaluate(tmp_path / "run", data["eval_data"]) == result["metrics"]
+    decided = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [part["stored"] for part in decided["frozen_part"]] == [True, True]
