@@ -13,8 +13,8 @@ def backbone_table(rows: Sequence[Row]) -> str:
     """The rows of `kft.run.compare_backbones`, the best first; "*" where no other is both better and quicker.
 
     Example:
-      >>> row = {"backbone": "small", "weights": "imagenet", "image_size": (64, 64), "metric": "accuracy", "mode": "max"}
-      >>> row |= {"values": [0.5], "mean": 0.5, "parameters": 10, "megabytes": 0.04}
+      >>> row = {"backbone": "small", "weights": "imagenet", "image_size": (64, 64), "metric": "accuracy"}
+      >>> row |= {"mode": "max", "values": [0.5], "mean": 0.5, "parameters": 10, "megabytes": 0.04}
       >>> print(backbone_table([row | {"images_per_second": 100.0, "seconds_per_epoch": 2.0}]))
          backbone  weights   pixels   accuracy                    parameters    MB  images/s  s/epoch
       *  small     imagenet  64 x 64  0.5 (one run, no interval)          10  0.04       100        2

@@ -58,11 +58,11 @@ def lines(
         return None
     scale_y = math.log10 if log else float
     ys = [scale_y(y) for _, y in points] + ([0.0] if from_zero and not log else [])
-    x_ticks, y_ticks = ticks(min(x for x, _ in points), max(x for x, _ in points)), ticks(min(ys), max(ys))
+    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
+    x_ticks, y_ticks = ticks(x_low, x_high, least=1.0 if x_label == "epoch" else 0.0), ticks(min(ys), max(ys))
     if log:
         y_ticks = [float(n) for n in range(math.floor(min(ys)), math.ceil(max(ys)) + 1)] or y_ticks
         y_ticks = y_ticks[:: max(1, len(y_ticks) // 5)] if len(y_ticks) > 1 else [y_ticks[0], y_ticks[0] + 1]
-    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
     if x_low == x_high:
         x_low, x_high = x_low - 0.5, x_high + 0.5
     y_low, y_high = min(y_ticks[0], *ys), max(y_ticks[-1], *ys)
@@ -164,17 +164,17 @@ def spans(title: str, rows: Sequence[tuple[str, Sequence[tuple[float, float, str
     if not rows or end <= 0:
         return None
     step = 17 if len(rows) <= 24 else 11
-    height = _TOP + step * len(rows) + _BOTTOM - 8
-    left = 118
+    bottom = _TOP + step * len(rows)
+    left = 122
     place = lambda value: left + value / end * (WIDTH - left - _RIGHT)  # noqa: E731
     parts = []
-    for tick in ticks(0, end):
+    for tick in ticks(0, end, least=1.0):
         if tick <= end:
-            parts.append(_line(place(tick), _TOP - 4, place(tick), height - _BOTTOM + 12, "grid"))
-            parts.append(_text(place(tick), height - _BOTTOM + 26, short(tick)))
+            parts.append(_line(place(tick), _TOP - 4, place(tick), bottom, "grid"))
+            parts.append(_text(place(tick), bottom + 13, short(tick)))
     for number, (name, bars) in enumerate(rows):
         y = _TOP + number * step
-        shown = name if len(name) <= 18 else name[:8] + "…" + name[-9:]
+        shown = name if len(name) <= 16 else name[:6] + "…" + name[-9:]
         parts.append(
             element("g", element("title", name), _text(left - 6, y + step - 6, shown, anchor="end", class_="dim"))
         )
@@ -190,12 +190,12 @@ def spans(title: str, rows: Sequence[tuple[str, Sequence[tuple[float, float, str
                     class_="bar c0",
                 )
             )
-    parts.append(_text(WIDTH - _RIGHT, height - 1, "epochs", anchor="end", class_="dim"))
-    return _figure(title, parts, None, height=height)
+    parts.append(_text(WIDTH - _RIGHT, bottom + 27, "epoch", anchor="end", class_="dim"))
+    return _figure(title, parts, None, height=bottom + 32)
 
 
-def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
-    """Round numbers from at or below `low` to at or above `high`.
+def ticks(low: float, high: float, *, about: int = 5, least: float = 0.0) -> list[float]:
+    """Round numbers from at or below `low` to at or above `high`, about so many, `least` apart or more.
 
     Example:
       >>> ticks(0, 9)
@@ -205,7 +205,7 @@ def ticks(low: float, high: float, *, about: int = 5) -> list[float]:
         return [low]
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+    step = max(least, next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 

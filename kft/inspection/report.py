@@ -81,7 +81,14 @@ def _what(run: run_folder.RunFolder) -> str:
     train = data.get("train") if isinstance(data, dict) else None
     source = train.get("source") if isinstance(train, dict) else run.setting("train_data")
     task = str(run.setting("task", "")).replace("_", " ")
-    return f"{task} with {run.setting('backbone')}, trained on {source}"
+    return f"{task} with {_short_place(run.setting('backbone'))}, trained on {_short_place(source)}"
+
+
+def _short_place(place: Any) -> str:
+    """ "hf:/long/way/to/models/minilm" as "hf:…/models/minilm"."""
+    kind, colon, path = str(place).rpartition(":")
+    parts = path.split("/")
+    return f"{kind}{colon}…/{'/'.join(parts[-2:])}" if len(parts) > 3 else str(place)
 
 
 def _facts(run: run_folder.RunFolder) -> Markup | None:

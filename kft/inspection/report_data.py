@@ -9,7 +9,7 @@ from kft.inspection import charts, report_elements
 from kft.inspection.markup import Markup, element
 from kft.inspection.run_folder import RunFolder
 
-_MOST_CLASSES = 60
+_MOST_CLASSES, _MOST_TEXTS = 60, 18
 
 
 def data(run: RunFolder) -> Markup | None:
@@ -37,7 +37,10 @@ def data(run: RunFolder) -> Markup | None:
 
 
 def _lengths(run: RunFolder) -> Markup | None:
-    rows = [row for row in _list(run.decisions.get("tokens")) if isinstance(row, dict)]
+    rows = [dict(row) for row in _list(run.decisions.get("tokens")) if isinstance(row, dict)]
+    for row in rows:
+        if isinstance(row.get("padding"), float):
+            row["padding"] = f"{row['padding']:.1%}"
     return join_two(element("h3", "Lengths"), report_elements.table(rows))
 
 
@@ -65,9 +68,9 @@ def join_two(*parts: Markup | None) -> Markup | None:
 
 def _findings(run: RunFolder) -> Markup | None:
     found = _dict(run.decisions.get("findings"))
-    rows = [{"found before training": kind, "examples": count} for kind, count in found.items()]
+    rows = [{"found before training": kind, "count": count} for kind, count in found.items()]
     rows += [
-        {"found before training": f"left out of {role}", "examples": count}
+        {"found before training": f"left out of {role}", "count": count}
         for role, count in _dict(run.decisions.get("skipped")).items()
         if count
     ]
@@ -78,7 +81,8 @@ def _samples(run: RunFolder) -> Markup | None:
     rows = [row for row in run.examples if row.get("part") == "train"]
     shown = [{**row, "lines": [row.get("truth")]} for row in rows]
     title = element("h3", "Some of the training examples, as the model takes them, without augmentation")
-    return join_two(title, report_elements.examples(shown, small=True))
+    texts = not any("image" in row for row in rows)
+    return join_two(title, report_elements.examples(shown[: _MOST_TEXTS if texts else None], small=True))
 
 
 def phases(run: RunFolder) -> Markup | None:

@@ -17,11 +17,11 @@ def section(name: str, title: str, *children: Any) -> Markup | None:
 
 
 def table(rows: Sequence[Mapping[str, Any]], *, most: int | None = None, class_: str | None = None) -> Markup | None:
-    """Rows with the columns of the first; numbers stand right. What is left out is counted below."""
+    """Rows with those columns of the first that are not empty; numbers stand right. What is left out is counted."""
     if not rows:
         return None
     shown = rows[:most]
-    columns = list(rows[0])
+    columns = [column for column in rows[0] if any(value(row.get(column)) != "" for row in shown)]
     numeric = {column: all(_is_number(row.get(column)) for row in shown) for column in columns}
     kinds = {column: "number" if numeric[column] else None for column in columns}
     head = element("tr", [element("th", column, class_=kinds[column]) for column in columns])

@@ -39,7 +39,7 @@ svg .dashed { stroke-dasharray: 5 3; } .c0 { --c: var(--c0); } .c1 { --c: var(--
   } .key.dashed { border-top-style: dashed; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.88rem;
   font-variant-numeric: tabular-nums; margin: 6px 0; }
-th { white-space: nowrap; } th, td { padding: 3px 10px 3px 0; text-align: left; vertical-align: top;
+th { overflow-wrap: normal; } th, td { padding: 3px 10px 3px 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--dim); } .number { text-align: right; white-space: nowrap; } td small {
   white-space: nowrap; }
@@ -57,14 +57,17 @@ th { font-weight: 600; color: var(--dim); } .number { text-align: right; white-s
   border: 1px solid var(--line); border-radius: 8px; padding: 6px; }
 .example img { width: 100%; image-rendering: auto; border-radius: 4px; display: block; margin-bottom: 4px;
   background: var(--line); } .example .tiny { image-rendering: pixelated; }
-.example .key-of { color: var(--dim); font-size: 0.72rem; } .texts { display: block; } .texts .example {
-  margin: 6px 0; font-size: 0.9rem; } .texts q { quotes: none; }
+.example .key-of { color: var(--dim); font-size: 0.72rem; }
+.texts { grid-template-columns: repeat(auto-fill, minmax(min(340px, 100%), 1fr)); }
+.texts .example { font-size: 0.9rem; } .texts .example > div { display: inline-block; margin: 2px 12px 0 0;
+  font-size: 0.8rem; } .texts q { quotes: none; display: block; }
 .stack { display: flex; height: 22px; border-radius: 6px; overflow: hidden; margin: 8px 0; } .stack i {
   display: block; background: var(--c); min-width: 1px; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 10px; overflow-x: auto;
   white-space: pre-wrap; font-size: 0.82rem; }
 details { margin: 8px 0; } summary { cursor: pointer; color: var(--c0); }
 footer { margin-top: 3em; color: var(--dim); font-size: 0.85rem; }
+@page { margin: 14mm; }
 @media print { :root { color-scheme: light; --back: #ffffff; --card: #ffffff; --text: #000000; --dim: #444444;
   --line: #cccccc; --shade: 31, 95, 191; --bad: #b42318;
   --c0: #1f5fbf; --c1: #d1680d; --c2: #1b8a5a; --c3: #8a3ffc; --c4: #c21e56; --c5: #6b7280; }

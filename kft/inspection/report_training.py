@@ -9,13 +9,13 @@ from kft.inspection.report_data import epochs_of, phase_marks
 from kft.inspection.run_folder import RunFolder
 
 _METRICS = "metrics/"
-_MORE = {
-    "gradient_norm/all": ("gradient norm", True),
-    "weight_norm/all": ("norm of the weights", False),
-    "update_ratio/all": ("update / weights, of one step", True),
-    "training/examples_per_second": ("examples per second", False),
-    "training/waiting_for_data": ("share of time waiting for data", False),
-    "memory/process_gib": ("memory of the process (GiB)", False),
+_MORE = {  # tag -> title, and how y is drawn
+    "gradient_norm/all": ("gradient norm", {"log": True}),
+    "weight_norm/all": ("norm of the weights", {}),
+    "update_ratio/all": ("update / weights, of one step", {"log": True}),
+    "training/examples_per_second": ("examples per second", {"from_zero": True}),
+    "training/waiting_for_data": ("share of time waiting for data", {"from_zero": True}),
+    "memory/process_gib": ("memory of the process (GiB)", {"from_zero": True}),
 }
 
 
@@ -49,12 +49,12 @@ def metric_charts(runs: Sequence[RunFolder]) -> list[Markup | None]:
     return drawn
 
 
-def _single(run: RunFolder, tag: str, title: str, log: bool) -> Markup | None:
+def _single(run: RunFolder, tag: str, title: str, how: dict[str, bool]) -> Markup | None:
     curve = run.curves.get(("train", tag))
     if curve is None:
         return None
     series = [charts.Series("", epochs_of(run, curve[0]), curve[1])]
-    return charts.lines(title, series, marks=phase_marks(run), log=log, from_zero=not log)
+    return charts.lines(title, series, marks=phase_marks(run), **how)
 
 
 def speed(run: RunFolder) -> Markup | None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from kft import data, errors, inspection, models, training
 from kft.models import names
-from kft.run import execution, scoring, setup, task_settings
+from kft.run import compiling, execution, scoring, setup, task_settings
 from kft.run.config import RunConfig, from_flat, with_absolute_paths
 from kft.run.validation import validate
 
@@ -157,8 +157,9 @@ def _probe(config: RunConfig, seed: int, train: data.Source, evaluation: data.So
             shuffle=shuffle,
         )
 
-    run = setup.compile_model(config, model, task, batches(train, shuffle=True))
-    training.fine_tune(model, run.batches, run.phases, epochs=run.epochs, verbose=0)
+    training_batches = batches(train, shuffle=True)
+    plan = compiling.compile_model(config, model, task, training_batches)
+    training.fine_tune(model, training_batches, plan.phases, epochs=plan.epochs, verbose=0)
     metric = task.monitor.removeprefix("val_")
     rest = batches(evaluation)
     scores = scoring.score(model, rest)

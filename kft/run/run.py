@@ -18,6 +18,7 @@ from kft import distribute, inspection, schedules, training
 from kft.inspection import resources
 from kft.models import names
 from kft.run import (
+    compiling,
     config_text,
     description,
     execution,
@@ -170,7 +171,7 @@ def _callbacks(
 
     Before all but the stopwatch, what puts the scores of texts into the logs.
     """
-    monitor, mode = setup.monitor_of(config, run.task)
+    monitor, mode = compiling.monitor_of(config, run.task)
     keep = training.KeepBest(
         monitor,
         mode=mode,
