@@ -21,10 +21,12 @@ class BlockMeasures:
 
     Args:
       model: with `parameters` and `blocks`, such as FineTuneModel; its optimizer is told to listen where it can.
+      keep_updates: whether `updates` has, of each block, how far each weight went in the update that was measured last.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, *, keep_updates: bool = False):
         self.model, self.optimizer = model, model.optimizer
+        self.keep_updates, self.updates = keep_updates, {}
         self.blocks = tuple(summary.block_name(block) for block in model.blocks) or ("other",)
         self._block_of = {variable.path: self._name(variable.path) for variable in model.parameters}
         self._squares: tf.Variable | None = None
@@ -53,6 +55,13 @@ class BlockMeasures:
                 found.setdefault(self._block_of[variable.path], []).append(variable)
         return found
 
+    def weights(self) -> dict[str, np.ndarray]:
+        """Block -> the numbers of all its variables that train now."""
+        return {
+            block: np.concatenate([variable.numpy().ravel() for variable in variables])
+            for block, variables in self.trained_blocks().items()
+        }
+
     def before_update(self) -> None:
         """Keeps a copy of what trains."""
         self._trained = [variable for variable in self.model.parameters if variable.trainable]
@@ -69,6 +78,13 @@ class BlockMeasures:
         groups: dict[str, list[int]] = {"all": list(range(len(self._trained)))}
         for place, variable in enumerate(self._trained):
             groups.setdefault(self._block_of[variable.path], []).append(place)
+        if self.keep_updates:
+            moves = [(v.value - old).numpy().ravel() for v, old in zip(self._trained, self._before, strict=True)]
+            self.updates = {
+                block: np.concatenate([moves[place] for place in places])
+                for block, places in groups.items()
+                if block != "all"
+            }
         self._before = []
         values = {}
         for block, places in groups.items():

@@ -53,7 +53,8 @@ class TensorBoard(keras.callbacks.Callback):
       eval_data: of `kft.data`, what is given as validation_data: its predictions, the worst of them, and embeddings.
       every_steps: int >= 1, distance of two points of what is measured of single updates.
       embeddings: int >= 0, examples of eval_data for the projector, before and after the training.
-      histograms: whether to show how the weights of each block are distributed, after each epoch.
+      histograms: whether to show how the weights of each block are distributed, after each epoch, and their updates,
+        of every update that is measured.
       profile_steps: (first, last) update to profile; () for none.
       token_name: from a token's number to its text, for training texts.
     Raises: InputError if an argument is out of range.
@@ -104,7 +105,7 @@ class TensorBoard(keras.callbacks.Callback):
         if self.profile_steps and self._writer.is_chief and self._profile is None:
             self._profile = profile.Profile(self.log_dir, *self.profile_steps)
         if hasattr(model, "measures") and (self._blocks is None or self._blocks.optimizer is not model.optimizer):
-            self._blocks = block_measures.BlockMeasures(model)
+            self._blocks = block_measures.BlockMeasures(model, keep_updates=self.histograms)
             self._blocks.listen()
             model.measures.waited = model.measures.waited or resources.seconds_on_host()
         if self._evaluation is not None and hasattr(model, "measures"):
@@ -155,8 +156,7 @@ class TensorBoard(keras.callbacks.Callback):
         if self._evaluation is not None:
             self._evaluation.write(self._writer, self._last_step)
         if self.histograms and self._blocks is not None:
-            for block, variables in self._blocks.trained_blocks().items():
-                values = np.concatenate([variable.numpy().ravel() for variable in variables])
+            for block, values in self._blocks.weights().items():
                 self._writer.histogram("train", f"weights/{block}", values, self._last_step)
         self._within_epoch = False
         self._writer.flush()
@@ -277,10 +277,8 @@ class TensorBoard(keras.callbacks.Callback):
         trained, rate = self._blocks.trained_blocks(), rates.rate_at(self.model.optimizer, iteration)
         for block in self._blocks.blocks:
             self._writer.scalar("train", f"trains/{block}", float(block in trained), step)
-            scale = max(
-                (rates.scale_of(self.model.optimizer, variable) for variable in trained.get(block, ())), default=0.0
-            )
-            self._writer.scalar("train", f"learning_rate/{block}", rate * scale, step)
+            scales = [rates.scale_of(self.model.optimizer, variable) for variable in trained.get(block, ())]
+            self._writer.scalar("train", f"learning_rate/{block}", rate * max(scales, default=0.0), step)
 
     def _learning_rates(self, iterations) -> None:
         for iteration in iterations:
@@ -295,6 +293,8 @@ class TensorBoard(keras.callbacks.Callback):
             step = self._iterations() + self._offset
             for tag, value in self._blocks.after_update().items():
                 self._writer.scalar("train", tag, value, step)
+            for block, values in self._blocks.updates.items():
+                self._writer.histogram("train", f"updates/{block}", values, step)
             self._measured_from = None
         self._prepare_measure()
         if self._profile is not None:

@@ -45,7 +45,9 @@ class RunSettings:
         unit="examples",
         limits="[0, inf)",
     )
-    histograms: bool = setting(False, "TensorBoard: how the weights of each block are distributed, after each epoch.")
+    histograms: bool = setting(
+        False, "TensorBoard: how the weights of each block are distributed, after each epoch, and their updates."
+    )
     profile_steps: tuple[int, ...] = setting(
         (),
         "TensorBoard: the first and the last update to profile, such as 10,12. Empty: none.",

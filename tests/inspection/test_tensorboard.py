@@ -132,7 +132,10 @@ def test_a_distance_of_no_step_is_refused(tmp_path):
 
 def test_histograms_are_of_what_trains(tmp_path):
     model = make_model(0.1)
-    fit(model, inspection.TensorBoard(tmp_path, histograms=True), epochs=2)
+    fit(model, inspection.TensorBoard(tmp_path, histograms=True, every_steps=5), epochs=2)
+    [(_, first), (_, second)] = events(tmp_path)["train", "updates/head"]
+    assert first[:, 2].sum() == second[:, 2].sum() == 2
+    assert 0 < np.abs(second[:, :2]).max() < np.abs(first[:, :2]).max(), "it comes nearer"
     found = events(tmp_path)["train", "weights/head"]
     assert [step for step, _ in found] == [5, 10]
     left, right, counts = found[-1][1].T
