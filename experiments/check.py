@@ -12,7 +12,17 @@ from absl import flags as absl_flags
 
 from experiments import flags
 
-SETTINGS = ("train_data", "eval_data", "test_data", "data_root", "image_column", "on_bad_example", "allow_leakage")
+SETTINGS = (
+    "train_data",
+    "eval_data",
+    "test_data",
+    "data_root",
+    "image_column",
+    "on_bad_example",
+    "allow_leakage",
+    "max_megapixels",
+    "preflight_cache",
+)
 TEXT_SETTINGS = ("task", "text_columns", "label_column", "multi_label", "line_format", "encoding")
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from experiments import flags
 
-SETTINGS = ("workdir", "test_data")
+REQUIRED = ("workdir", "test_data")
+SETTINGS = (*REQUIRED, "data_root")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,8 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(config, flag_values):
     from kft.run import evaluate, validate
 
-    validate(config, required=SETTINGS)
-    print(json.dumps(evaluate(config.run.workdir, config.data.test_data), indent=2))
+    validate(config, required=REQUIRED)
+    scores = evaluate(config.run.workdir, config.data.test_data, data_root=config.data.data_root)
+    print(json.dumps(scores, indent=2))
 
 
 def cli() -> None:

@@ -28,6 +28,8 @@ IMAGE_SOURCES = {
     "csv": "kft.data.image_table:csv_file",
     "jsonl": "kft.data.image_table:jsonl_file",
     "parquet": "kft.data.image_table:parquet_file",
+    "tfds": "kft.data.tfds:tfds_images",
+    "tfrecord": "kft.data.tfrecord:tfrecord_files",
     "tsv": "kft.data.image_table:tsv_file",
 }
 TEXT_SOURCES = {
@@ -37,11 +39,13 @@ TEXT_SOURCES = {
     "lines": "kft.data.text_files:line_file",
     "parquet": "kft.data.text_files:parquet_file",
     "squad": "kft.data.squad:squad_file",
+    "tfds": "kft.data.tfds:tfds_texts",
     "tsv": "kft.data.text_files:tsv_file",
 }
 
 _PUBLIC = {
     "ImageFormat": "kft.data.image_format:ImageFormat",
+    "FEW_EXAMPLES": "kft.data.few_examples:FEW_EXAMPLES",
     "Finding": "kft.data.source:Finding",
     "Progress": "kft.data.progress:Progress",
     "Report": "kft.data.check:Report",
@@ -50,10 +54,12 @@ _PUBLIC = {
     "TOKEN_INPUTS": "kft.data.token_batches:INPUTS",
     "TextFormat": "kft.data.text_format:TextFormat",
     "TokenTable": "kft.data.token_table:TokenTable",
+    "few_shot": "kft.data.few_examples:few_shot",
     "from_arrays": "kft.data.arrays:from_arrays",
     "from_texts": "kft.data.texts:from_texts",
     "image_encoder": "kft.data.encode:image_encoder",
     "image_files": "kft.data.image_folder:image_files",
+    "preflight_cache": "kft.data.check_memory:default_folder",
     "raw_lines": "kft.data.text_files:raw_lines",
     "safe_path": "kft.data.data_root:safe_path",
     "subset": "kft.data.source:subset",
@@ -73,12 +79,12 @@ def load(
 
     Args:
       spec: KIND:PLACE, with a kind of SOURCES ("folder:photos/train", "arrays:photos.npz", "digits:"), of
-        TEXT_SOURCES ("csv:train.csv", "lines:train.txt") or of IMAGE_SOURCES ("csv:photos.csv").
+        TEXT_SOURCES ("csv:train.csv", "lines:train.txt") or of IMAGE_SOURCES ("csv:photos.csv", "tfrecord:train-*").
       label_names: for all data but that for training, the label names of the training data, so that the labels of both
         mean the same.
       text_format: of a file of text: its encoding and columns; the default TextFormat if None.
       image_format: of a file of images or their paths. A kind that may be text too, such as csv, is read as images if
-        it is given.
+        it is given; tfds also if neither is.
 
     Returns: a Source. Bad examples in it are not found here but by `check`.
     Raises: InputError for an unknown kind, and for a place that is not there.
@@ -88,7 +94,9 @@ def load(
     if not colon:
         hint = f"'folder:{spec}'" if os.path.isdir(spec) else "'folder:DIR'"
         raise errors.InputError(f"Got data {spec!r}. Expected KIND:PLACE, KIND one of {sorted(kinds)}. Use {hint}.")
-    if kind in IMAGE_SOURCES and (image_format is not None or kind not in TEXT_SOURCES):
+    either = kind in IMAGE_SOURCES and kind in TEXT_SOURCES
+    images_unless_told = not either or (kind == "tfds" and text_format is None)
+    if kind in IMAGE_SOURCES and (image_format is not None or images_unless_told):
         image_format = image_format or tables.load_place("kft.data.image_format:ImageFormat")()
         return tables.load_place(IMAGE_SOURCES[kind])(place, label_names=label_names, images=image_format)
     make = tables.lookup(kinds, kind, what="kind of data")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kft import errors
-from kft.data.order import epoch_order, pad
+from kft.data.order import balanced_order, epoch_order, pad
 
 POOL_BATCHES = 64
 MOST_LENGTHS = 6
@@ -26,23 +26,25 @@ class EpochPlan(NamedTuple):
     lengths: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class EqualPlan:
     """Cuts examples of one shape into batches, the last one padded: see `pad` and `epoch_order`.
 
     Args:
       num_examples, batch_size, seed, shuffle: as of `kft.data.batches`.
+      balanced: (num_examples,) the labels, for as many examples of each class; None for every example once.
     """
 
     num_examples: int
     batch_size: int
     seed: int = 0
     shuffle: bool = False
+    balanced: np.ndarray | None = None
     row_lengths = None  # nothing differs in length
 
     def epoch(self, epoch: int) -> EpochPlan:
         """The batches of an epoch."""
-        return self.of(epoch_order(self.num_examples, seed=self.seed, epoch=epoch, shuffle=self.shuffle))
+        return self.of(_order(self.num_examples, self, epoch))
 
     def of(self, indices: np.ndarray) -> EpochPlan:
         """These examples in this order."""
@@ -73,6 +75,7 @@ class BatchPlan:
         batch be as long as its longest row.
       tokens_per_batch: instead of batch_size; 0 for batch_size.
       multiple_of: batch sizes are multiples of it, the number of replicas.
+      balanced: (rows,) the labels, for as many rows of each class; None for every row once. Not with tokens_per_batch.
     """
 
     row_lengths: np.ndarray
@@ -82,9 +85,15 @@ class BatchPlan:
     static_lengths: tuple[int, ...] = ()
     tokens_per_batch: int = 0
     multiple_of: int = 1
+    balanced: np.ndarray | None = None
 
     def __post_init__(self):
         longest = int(self.row_lengths.max(initial=0))
+        if self.balanced is not None and self.tokens_per_batch:
+            raise errors.InputError(
+                f"Got tokens_per_batch={self.tokens_per_batch} with balanced sampling, which makes epochs of differing "
+                "steps. Expected one of both. Use global_batch_size."
+            )
         if self.static_lengths and self.static_lengths[-1] < longest:
             raise errors.InputError(
                 f"Got static_lengths={self.static_lengths!r} with a row of {longest} tokens. Expected the last to be "
@@ -108,7 +117,7 @@ class BatchPlan:
 
     def epoch(self, epoch: int) -> EpochPlan:
         """The batches of an epoch."""
-        order = epoch_order(len(self.row_lengths), seed=self.seed, epoch=epoch, shuffle=self.shuffle)
+        order = _order(len(self.row_lengths), self, epoch)
         batches = []
         if self.tokens_per_batch:
             part_of = np.searchsorted(self._bounds(), self.row_lengths[order])
@@ -189,6 +198,12 @@ class BatchPlan:
         bounds = self._bounds()
         counts = np.bincount(np.searchsorted(bounds, self.row_lengths), minlength=len(bounds))
         return [(int(count), self._size_in(bound)) for count, bound in zip(counts, bounds)]
+
+
+def _order(num_examples: int, plan: EqualPlan | BatchPlan, epoch: int) -> np.ndarray:
+    if plan.balanced is not None:
+        return balanced_order(plan.balanced, seed=plan.seed, epoch=epoch)
+    return epoch_order(num_examples, seed=plan.seed, epoch=epoch, shuffle=plan.shuffle)
 
 
 def share_of(batches: EpochPlan, first: int, end: int, of: int) -> EpochPlan:

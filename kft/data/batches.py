@@ -8,6 +8,7 @@ import numpy as np
 from kft import errors
 from kft.data.batch_plan import EpochPlan, EqualPlan, share_of
 from kft.data.order import epoch_key
+from kft.data.sampling import labels_to_balance
 from kft.data.source import Source
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def batches(
     global_batch_size: int,
     seed: int = 0,
     shuffle: bool = False,
+    sampling: str = "all",
 ) -> "tf.data.Dataset":
     """One epoch of batches; each new iterator is the next epoch: 0, 1, 2, ...
 
@@ -39,6 +41,8 @@ def batches(
       global_batch_size: int >= 1, over all replicas. Larger than the data, it gives one padded batch.
       seed: int >= 0.
       shuffle: a new order in each epoch, or always that of the source.
+      sampling: "all", every example once in an epoch; or "balanced", as many examples of each class; see
+        `kft.data.order.balanced_order`.
 
     Shapes: (x, y, weight): x (global_batch_size, ...) in whatever structure preprocess gives; y (global_batch_size,)
       int64, -1 where the source has no labels; weight (global_batch_size,) float32, 1 or 0.
@@ -62,7 +66,8 @@ def batches(
 
     _check(source, global_batch_size, seed)
 
-    plan = EqualPlan(source.num_examples, global_batch_size, seed, shuffle)
+    balanced = labels_to_balance(source, sampling, shuffle=shuffle)
+    plan = EqualPlan(source.num_examples, global_batch_size, seed, shuffle, balanced)
 
     def rows(batches: EpochPlan, epoch: int):
         indices, weights = batches.indices.reshape(-1), batches.weights.reshape(-1)

@@ -1,23 +1,19 @@
 """The pre-flight: everything that is wrong with the data, before the first step."""
 
 import collections
-import concurrent.futures
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from kft import errors
-from kft.data import progress
-from kft.data.source import Finding, Source, fingerprint, without
+from kft.data import check_memory, examination, leaks
+from kft.data.source import Finding, Source, without
 
 ON_BAD_EXAMPLE = ("error", "skip")
 MOST_OF_A_KIND = 20
 MOST_UNEQUAL = 10
-_EXAMPLES_AT_ONCE = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,13 +72,16 @@ def check(
     *,
     allow_leakage: bool = False,
     on_bad_example: str = "error",
+    max_megapixels: float = 50.0,
+    cache: str | os.PathLike | None = None,
 ) -> Report:
     """Reads and decodes every example once, and collects everything that is wrong.
 
     Problems: what a source found while loading (empty class folders, labels that cannot be used); examples that cannot
     be read or decoded; fewer than 2 examples or classes in train; an empty source; a class that evaluation or test has
-    and train has not; labels that do not mean the same; and the same example in two of the sources: the same bytes, and
-    for text the same letters whatever their case and the spaces between.
+    and train has not; labels that do not mean the same; and the same example in two of the sources: the same bytes, the
+    same decoded pixels, and for text the same letters whatever their case and the spaces between. Images in two of the
+    sources that look alike are a warning.
 
     Args:
       train: data to learn from. A source without label names, for prediction, is only read and decoded.
@@ -90,6 +89,9 @@ def check(
       test: data to score once.
       allow_leakage: makes the same example in two sources a warning.
       on_bad_example: "error", or "skip": a bad example becomes a warning, and is left out of everything else here.
+      max_megapixels: an image whose header tells more is not decoded but bad.
+      cache: a folder that keeps what good images were found to be, by the size and time of their files, so that the
+        next pre-flight reads only what is new; see `kft.data.preflight_cache`. None: every image is read.
 
     Returns: the report; it does not raise for bad data.
     Raises: InputError for an unknown on_bad_example.
@@ -98,22 +100,26 @@ def check(
         raise errors.unknown_name("on_bad_example", on_bad_example, ON_BAD_EXAMPLE)
     given = {"train": train, "evaluation": evaluation, "test": test}
     sources = {role: source for role, source in given.items() if source is not None}
-    problems, warnings, skipped, prints = [], [], {}, {}
+    problems, warnings, skipped, examined = [], [], {}, {}
     for role, source in sources.items():
-        prints[role], found = _examine(source)
+        memory = check_memory.Memory(cache, source.name)
+        examined[role] = examination.examine(source, memory, most_pixels=int(max_megapixels * 1e6))
+        memory.save()
+        found = examined[role].bad
         bad = [*source.problems, *found]
-        warnings += source.warnings
+        warnings += [*source.warnings, *examined[role].remarks]
         if on_bad_example == "skip":
             warnings += [finding for finding in bad if finding.index is not None]
             bad = [finding for finding in bad if finding.index is None]
             skipped[role] = tuple(sorted({finding.index for finding in (*source.problems, *found)} - {None}))
             sources[role] = without(source, skipped[role])
-            prints[role] = np.delete(prints[role], skipped[role], axis=0)
+            examined[role] = examined[role].without(skipped[role])
         problems += bad
     problems += _in_numbers(sources)
     warnings += _unequal_classes(sources["train"])
-    leaked = _leaked(sources, prints)
-    (warnings if allow_leakage else problems).extend(_leaks(sources, leaked))
+    leaked = leaks.leaked(examined)
+    (warnings if allow_leakage else problems).extend(leaks.findings(sources, leaked, most=MOST_OF_A_KIND))
+    warnings += leaks.near_duplicates(sources, examined, leaked, most=MOST_OF_A_KIND)
     problems, warnings = list(dict.fromkeys(problems)), list(dict.fromkeys(warnings))
     counts = collections.Counter()
     for finding in (*problems, *warnings):
@@ -126,40 +132,8 @@ def check(
         }
         for role, source in sources.items()
     }
-    indices = {role: tuple(index for index, _ in found) for role, found in leaked.items() if found}
+    indices = {role: tuple(leak.index for leak in found) for role, found in leaked.items() if found}
     return Report(_some_of_each(problems), _some_of_each(warnings), dict(counts), facts, skipped, indices)
-
-
-def _examine(source: Source) -> tuple[np.ndarray, list[Finding]]:
-    """(num_examples, 2) uint64, the fingerprint of every good example, 0 for a bad one; what is wrong with the bad."""
-    prints = np.zeros((source.num_examples, 2), np.uint64)
-    if source.records is not None:
-        wrong = {finding.index for finding in source.problems}
-        with progress.Progress(f"Checking {source.name}", "examples", source.num_examples) as told:
-            for index in range(source.num_examples):
-                if index not in wrong:
-                    prints[index] = np.frombuffer(fingerprint(source.normalized(index)), np.uint64)
-                told.update(index + 1)
-        return prints, []
-
-    def examine(index: int) -> Finding | None:
-        try:
-            content = source.content(index)
-        except OSError as error:
-            reason = f"Got {error.strerror or error!r} on reading it. Expected a file."
-            return Finding("unreadable", source.keys[index], reason, "Correct its permissions, or remove it.")
-        bad = source.inspect(index, content)
-        if content and not bad:
-            prints[index] = np.frombuffer(fingerprint(content), np.uint64)
-        return bad
-
-    def examine_some(first: int) -> list[Finding | None]:
-        return [examine(index) for index in range(first, min(first + _EXAMPLES_AT_ONCE, source.num_examples))]
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = pool.map(examine_some, range(0, source.num_examples, _EXAMPLES_AT_ONCE))
-        results = [result for part in parts for result in part]
-    return prints, [dataclasses.replace(bad, index=index) for index, bad in enumerate(results) if bad]
 
 
 def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:
@@ -220,43 +194,6 @@ def by_type(source: Source) -> dict[str, int]:
     if tagged and not counts["O"]:
         del counts["O"]
     return dict(counts)
-
-
-def _leaked(
-    sources: Mapping[str, Source], prints: Mapping[str, np.ndarray]
-) -> dict[str, list[tuple[int, tuple[str, int]]]]:
-    """role -> (index, (earlier role, index there)) of every example that an earlier source has too."""
-    seen, leaked = [], {}
-    for role in sources:
-        own = prints[role].view([("high", np.uint64), ("low", np.uint64)])[:, 0]
-        first_of_all = np.full(len(own), -1)
-        leaked[role] = []
-        for other, names, places in seen:
-            inside = np.minimum(np.searchsorted(names, own), len(names) - 1)
-            new = (names[inside] == own) & (own != np.zeros(1, own.dtype)) & (first_of_all < 0)
-            first_of_all[new] = 1
-            leaked[role] += [(int(index), (other, int(places[inside[index]]))) for index in np.flatnonzero(new)]
-        leaked[role].sort()
-        names, places = np.unique(own, return_index=True)
-        if len(names):
-            seen.append((role, names, places))
-    return leaked
-
-
-def _leaks(
-    sources: Mapping[str, Source], leaked: Mapping[str, Sequence[tuple[int, tuple[str, int]]]]
-) -> Iterable[Finding]:
-    """The same example in two of train, evaluation and test; one finding more for all that nobody would read."""
-    for role, found in leaked.items():
-        keys = sources[role].keys
-        what = "bytes" if sources[role].records is None else "text"
-        for index, (other, place) in found[:MOST_OF_A_KIND]:
-            where = f"{other} ({sources[other].keys[place]})"
-            reason = f"Got the same {what} in {role} and in {where}. Expected different examples."
-            yield Finding("leak", keys[index], reason, "Remove one of them, or allow it (--allow_leakage).")
-        if len(found) > MOST_OF_A_KIND:
-            rest = len(found) - MOST_OF_A_KIND
-            yield Finding("leak", sources[role].name, f"Got {rest} more of {role}.", "Remove them.", count=rest)
 
 
 def _by_kind(findings: Iterable[Finding]) -> dict[str, list[Finding]]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from kft.data import image_file, text_labels
-from kft.data.source import Finding, Source
+from kft.data import check_memory, image_file, text_labels
+from kft.data.image_file import Header
+from kft.data.source import NOTHING, Examined, Finding, Source
 
 IMAGE_MISSING, OUTSIDE = "image missing", "path outside the data root"
 
@@ -26,7 +27,7 @@ def source_of_files(
     problems: Sequence[Finding] = (),
     warnings: Sequence[Finding] = (),
 ) -> Source:
-    """A source of image files. Only their headers are read here.
+    """A source of image files. None is read here; their headers are read by the pre-flight, or when one is loaded.
 
     Args:
       name, label_names, labels, targets, problems, warnings: as of Source; labels None for none.
@@ -36,21 +37,18 @@ def source_of_files(
     import tensorflow as tf
 
     paths = tuple(paths)
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        headers = list(pool.map(image_file.read_header, paths))
     with tf.init_scope(), tf.device("CPU:0"):
         files = tf.constant([os.fsencode(path) for path in paths], tf.string, shape=(len(paths),))
-
-    def content(index: int) -> bytes:
-        return pathlib.Path(paths[index]).read_bytes() if paths[index] else b""
-
     return _source(
         name,
-        lambda index: tf.io.read_file(tf.gather(files, index)),
-        content,
-        headers,
-        paths if keys is None else tuple(keys),
-        (label_names, labels, targets),
+        load_bytes=lambda index: tf.io.read_file(tf.gather(files, index)),
+        content=lambda index: pathlib.Path(paths[index]).read_bytes() if paths[index] else b"",
+        headers=_Headers(len(paths), lambda index: image_file.read_header(paths[index])),
+        stamp=lambda index: check_memory.stamp(paths[index]),
+        keys=paths if keys is None else tuple(keys),
+        label_names=label_names,
+        labels=labels,
+        targets=targets,
         problems=problems,
         warnings=warnings,
     )
@@ -63,26 +61,41 @@ def source_of_bytes(
     label_names: Sequence[str] = (),
     labels: Sequence[int] | np.ndarray | None = None,
     *,
+    stamp: Callable[[int], bytes],
+    headers: Sequence[Header] | None = None,
     targets: np.ndarray | None = None,
     problems: Sequence[Finding] = (),
     warnings: Sequence[Finding] = (),
 ) -> Source:
-    """A source of image files that are parts of something else. Only their headers are read here.
+    """A source of image files that are parts of something else.
 
     Args:
       name, keys, label_names, labels, targets, problems, warnings: as of Source; labels None for none.
       read: index -> the bytes of the file; several threads call it at once.
+      stamp: index -> 16 bytes that change with the file, as of `kft.data.check_memory`.
+      headers: of the files, where they are known already.
     """
     import tensorflow as tf
 
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        headers = list(pool.map(lambda index: image_file.header_of(io.BytesIO(read(index))), range(len(keys))))
+    known = _Headers(len(keys), lambda index: image_file.header_of(io.BytesIO(read(index))))
+    for index, header in enumerate(headers or ()):
+        known.set(index, header)
 
     def load(index):
         return tf.ensure_shape(tf.numpy_function(lambda place: read(int(place)), [index], tf.string, False), ())
 
     return _source(
-        name, load, read, headers, keys, (label_names, labels, targets), problems=problems, warnings=warnings
+        name,
+        load_bytes=load,
+        content=read,
+        headers=known,
+        stamp=stamp,
+        keys=keys,
+        label_names=label_names,
+        labels=labels,
+        targets=targets,
+        problems=problems,
+        warnings=warnings,
     )
 
 
@@ -108,26 +121,73 @@ def labels_of(
     return text_labels.READERS[kind](values, label_names, key)
 
 
-def _source(name, load_bytes, content, headers, keys, labelled, *, problems, warnings) -> Source:
+class _Headers:
+    """Height, width, whether a JPEG, and orientation of each image; read in threads when first asked for."""
+
+    def __init__(self, num_images: int, read: Callable[[int], Header]):
+        self._rows = np.tile(np.array(image_file.NO_HEADER[:4], np.int32), (num_images, 1))
+        self._known = np.zeros(num_images, bool)
+        self._read = read
+        self._tensors: Any = None
+
+    def set(self, index: int, header: Header) -> None:
+        self._rows[index] = header[:4]
+        self._known[index] = True
+
+    def rows(self) -> np.ndarray:
+        """(images, 4) int32."""
+        missing = np.flatnonzero(~self._known)
+        if len(missing):
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                for index, header in zip(missing, pool.map(self._read, missing.tolist()), strict=True):
+                    self.set(index, header)
+        return self._rows
+
+    def tensors(self) -> tuple[Any, Any, np.ndarray]:
+        """Those of `image_header`, of `orientation` or None where all are as they are to be seen, and the bounds."""
+        import tensorflow as tf
+
+        if self._tensors is None:
+            rows = self.rows()
+            bounds = np.array([*rows[:, :2].max(axis=0, initial=0), not rows[:, 2].all()], np.int32)
+            with tf.init_scope(), tf.device("CPU:0"):
+                turned = tf.constant(rows[:, 3]) if (rows[:, 3] != 1).any() else None
+                self._tensors = tf.constant(rows[:, :3]), turned, bounds
+        return self._tensors
+
+
+def _source(
+    name, *, load_bytes, content, headers: _Headers, stamp, keys, label_names, labels, targets, problems, warnings
+) -> Source:
     import tensorflow as tf
 
-    label_names, labels, targets = labelled
-    largest = [max((header[side] for header in headers), default=0) for side in (0, 1)]
-    bounds = np.array([*largest, not all(header.is_jpeg for header in headers)], np.int32)
-    turned = _turned_files(keys, headers)
-    with tf.init_scope(), tf.device("CPU:0"):
-        sizes = tf.constant([header[:3] for header in headers], tf.int32, shape=(len(keys), 3))
-        orientations = tf.constant([header.orientation for header in headers], tf.int32, shape=(len(keys),))
-
     def load(index):
+        sizes, orientations, bounds = headers.tensors()
         raw = {
             "image_bytes": load_bytes(index),
             "image_header": tf.gather(sizes, index),
             "image_bounds": tf.constant(bounds),
         }
-        return raw | {"orientation": tf.gather(orientations, index)} if turned else raw
+        return raw if orientations is None else raw | {"orientation": tf.gather(orientations, index)}
 
     told = {finding.index for finding in problems if "label" not in finding.kind}
+
+    def examine(index: int, memory: check_memory.Memory, most_pixels: int) -> Examined:
+        if index in told:
+            return NOTHING
+        key = stamp(index)
+        known = memory.get(key)
+        if known is None or known[1].height * known[1].width > most_pixels:
+            read = content(index)
+            header = image_file.header_of(io.BytesIO(read))
+            found = image_file.examine(keys[index], read, header, most_pixels=most_pixels)
+            if not found.bad:
+                memory.put(key, found, header)
+        else:
+            found, header = known
+        headers.set(index, header)
+        return found._replace(stamp=key)
+
     return Source(
         name=name,
         num_examples=len(keys),
@@ -136,18 +196,8 @@ def _source(name, load_bytes, content, headers, keys, labelled, *, problems, war
         load=load,
         keys=keys,
         content=content,
-        inspect=lambda index, content: (
-            None if index in told else image_file.inspect(keys[index], content, headers[index])
-        ),
+        examine=examine,
         problems=tuple(problems),
-        warnings=(*warnings, *turned),
+        warnings=tuple(warnings),
         targets=targets,
     )
-
-
-def _turned_files(keys, headers) -> tuple[Finding, ...]:
-    turned = [key for key, header in zip(keys, headers, strict=True) if header.orientation != 1]
-    if not turned:
-        return ()
-    reason = f"Got {len(turned)} images that EXIF says to turn or mirror, which is done."
-    return (Finding("EXIF rotation applied", turned[0], reason, "Nothing has to be done.", count=len(turned)),)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kft import errors
-from kft.data import image_source, table_rows, text_lines
+from kft.data import check_memory, image_source, table_rows, text_lines
 from kft.data.data_root import safe_path
 from kft.data.image_format import ImageFormat
 from kft.data.records import RowKeys
@@ -61,6 +61,7 @@ def parquet_file(path: str, *, label_names: Sequence[str] | None = None, images:
         keys,
         read_labels.label_names,
         read_labels.labels,
+        stamp=lambda index: check_memory.stamp(path, f"{images.image}\0{index}"),
         targets=read_labels.targets,
         problems=_with_labels(problems, read_labels.problems),
     )

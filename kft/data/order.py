@@ -30,6 +30,46 @@ def epoch_order(num_examples: int, *, seed: int, epoch: int, shuffle: bool) -> n
     return np.argsort(words, kind="stable").astype(np.int64)
 
 
+def balanced_order(labels: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
+    """As many indices as there are examples, as many of each class, in the order of one epoch.
+
+        round r of a class:  its examples in the order of Philox(seed, epoch, r)
+        drawn of each class: the first num_examples / num_classes of its rounds, one after the other
+        order:               all that was drawn, mixed
+
+    So an example of a small class comes several times in an epoch, equally often but for one time, and not all examples
+    of a large class come in each epoch. What cannot be divided is one more for the first classes, which begin one later
+    in each epoch.
+
+    Args:
+      labels: (num_examples,) int64, none below 0; classes without examples are passed over.
+      seed, epoch: int >= 0.
+
+    Shapes: (num_examples,) int64.
+
+    Example:
+      >>> labels = np.array([0, 0, 0, 0, 0, 1])
+      >>> np.bincount(labels[balanced_order(labels, seed=0, epoch=0)])
+      array([3, 3])
+    """
+    random = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(epoch, 4)))
+    classes = np.unique(labels)
+    counts = np.full(len(classes), len(labels) // len(classes))
+    counts[(np.arange(len(labels) % len(classes)) + epoch) % len(classes)] += 1
+    drawn = []
+    for label, count in zip(classes, counts):
+        members = np.flatnonzero(labels == label)
+        rounds = -(-int(count) // len(members))
+        drawn += [members[_argsort(random, len(members))] for _ in range(rounds)]
+        drawn[-1] = drawn[-1][: count - (rounds - 1) * len(members)]
+    order = np.concatenate(drawn)
+    return order[_argsort(random, len(order))]
+
+
+def _argsort(random: np.random.Philox, size: int) -> np.ndarray:
+    return np.argsort(random.random_raw(size), kind="stable")
+
+
 def epoch_key(*, seed: int, epoch: int) -> int:
     """The first half of every example's augmentation seed in an epoch; the second is the example's index.
 

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import TextIO
 
 _FIRST_SECONDS, _SECONDS = 5.0, 5.0
 
@@ -13,9 +14,11 @@ class Progress:
       what: is done, such as "Reading train.csv".
       unit: of what is counted.
       total: how many there are, where that is known.
+      stream: to write to, instead of standard error.
     """
 
-    def __init__(self, what: str, unit: str, total: int | None = None):
+    def __init__(self, what: str, unit: str, total: int | None = None, *, stream: TextIO | None = None):
+        self._stream = stream
         self.what, self.unit, self.total = what, unit, total
         self._began = time.monotonic()
         self._next = self._began + _FIRST_SECONDS
@@ -26,7 +29,11 @@ class Progress:
 
     def __exit__(self, *error) -> None:
         if self._told and error[0] is None:
-            print(f"{self.what}: done in {time.monotonic() - self._began:.0f} s", file=sys.stderr, flush=True)
+            print(
+                f"{self.what}: done in {time.monotonic() - self._began:.0f} s",
+                file=self._stream or sys.stderr,
+                flush=True,
+            )
 
     def update(self, count: int, *, at_once: bool = False) -> None:
         """Tells it that so many are done; without `at_once` it looks at the clock for each 1024th only."""
@@ -37,4 +44,8 @@ class Progress:
             self._told, self._next = True, now + _SECONDS
             of = f" of {self.total:,}" if self.total else ""
             seconds = now - self._began
-            print(f"{self.what}: {count:,}{of} {self.unit} in {seconds:.0f} s", file=sys.stderr, flush=True)
+            print(
+                f"{self.what}: {count:,}{of} {self.unit} in {seconds:.0f} s",
+                file=self._stream or sys.stderr,
+                flush=True,
+            )

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,28 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.reason} {self.remedy}"
+
+
+class Examined(NamedTuple):
+    """What one example is found to be.
+
+    Args:
+      bad: what is wrong with it, or None; then the rest is not looked at.
+      content, pixels: 16 bytes each; equal ones are equal bytes and equal decoded pixels; zeros are equal to nothing.
+      look: 16 bytes of which few bits differ between images that look alike; zeros are like nothing.
+      remarks: what is worth knowing, in the words of `kft.data.image_file.REMARKS`.
+      stamp: 16 bytes that change when the file does; see `kft.data.check_memory`.
+    """
+
+    bad: Finding | None = None
+    content: bytes = bytes(16)
+    pixels: bytes = bytes(16)
+    look: bytes = bytes(16)
+    remarks: tuple[str, ...] = ()
+    stamp: bytes = b""
+
+
+NOTHING = Examined()
 
 
 def _nothing_to_find(index: int, content: bytes) -> Finding | None:
@@ -69,6 +91,8 @@ class Source:
       keys: what each example is called in messages: a path, or "row 17".
       content: index -> the bytes of the example; equal bytes are the same example.
       inspect: (index, content) -> what is wrong with the example, or None. Called once each by the pre-flight.
+      examine: (index, memory, most pixels) -> what the example is, instead of `content` and `inspect`; memory is a
+        `kft.data.check_memory.Memory`.
       problems: what was found wrong while loading.
       warnings: what was found remarkable while loading.
       lengths: (num_examples,) int64, for data whose examples differ in length.
@@ -87,6 +111,7 @@ class Source:
     keys: Sequence[str]
     content: Callable[[int], bytes]
     inspect: Callable[[int, bytes], Finding | None] = _nothing_to_find
+    examine: Callable[[int, Any, int], Examined] | None = None
     problems: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
     lengths: np.ndarray | None = None
@@ -114,9 +139,12 @@ class Source:
         return digest.hexdigest()
 
 
-def fingerprint(content: bytes) -> bytes:
-    """16 bytes that tell contents apart."""
-    return hashlib.blake2b(content, digest_size=16).digest()
+def fingerprint(content: bytes, *more: Any) -> bytes:
+    """16 bytes that tell contents apart; more of it may be arrays."""
+    digest = hashlib.blake2b(content, digest_size=16)
+    for part in more:
+        digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8))
+    return digest.digest()
 
 
 def subset(source: Source, indices: Sequence[int] | np.ndarray) -> Source:
@@ -144,6 +172,7 @@ def subset(source: Source, indices: Sequence[int] | np.ndarray) -> Source:
         keys=take(indices) if take else tuple(source.keys[index] for index in indices),
         content=lambda index: source.content(int(indices[index])),
         inspect=lambda index, content: source.inspect(int(indices[index]), content),
+        examine=source.examine and (lambda index, *how: source.examine(int(indices[index]), *how)),
         problems=_of_these(source.problems, indices),
         warnings=_of_these(source.warnings, indices),
         lengths=None if source.lengths is None else source.lengths[indices],

@@ -26,6 +26,7 @@ class TextFormat:
         "numbers", for regression.
       tag_scheme: of `conll:`, a key of `kft.data.tag_scheme.SCHEMES`, which the pre-flight holds tags against; "auto"
         finds it; with "any" no sequence is illegal.
+      data_root: of `tfds:`, the folder of the prepared data sets; "" for tensorflow-datasets' own.
 
     Raises: InputError for a value that cannot be used.
     """
@@ -36,6 +37,7 @@ class TextFormat:
     line_format: str = LINE_FORMAT
     labels: str = "classes"
     tag_scheme: str = "auto"
+    data_root: str = ""
 
     def __post_init__(self):
         if len(self.text_columns) > 2:

@@ -7,6 +7,7 @@ import numpy as np
 
 from kft import errors
 from kft.data.batch_plan import BatchPlan, share_of
+from kft.data.sampling import labels_to_balance
 from kft.data.source import Source
 from kft.data.token_table import TokenTable
 
@@ -28,6 +29,7 @@ def token_batches(
     multiple_of: int = 1,
     inputs: Sequence[str] = INPUTS,
     source: Source | None = None,
+    sampling: str = "all",
 ) -> "tf.data.Dataset":
     """One epoch of batches; each new iterator is the next epoch: 0, 1, 2, ... See BatchPlan for what is in a batch.
 
@@ -42,6 +44,7 @@ def token_batches(
       multiple_of: batches are of a multiple of so many rows.
       inputs: which of INPUTS the model takes.
       source: what the table was made of.
+      sampling: as of `kft.data.batches`; "balanced" takes the labels of the source, and not with tokens_per_batch.
 
     Shapes: (x, y, weight): x a dict of INPUTS (batch, length) int32; y (batch, ...) as the table's targets, or
       (batch, length) int32 where each token has its own, int64 -1 without targets; weight float32 (batch,), or
@@ -60,7 +63,14 @@ def token_batches(
             f"Got global_batch_size={global_batch_size!r}, seed={seed!r}. Expected at least 1, and 0. Use 32 and 0."
         )
     plan = BatchPlan(
-        table.lengths, global_batch_size, seed, shuffle, tuple(static_lengths), tokens_per_batch, multiple_of
+        table.lengths,
+        global_batch_size,
+        seed,
+        shuffle,
+        tuple(static_lengths),
+        tokens_per_batch,
+        multiple_of,
+        _labels_to_balance(table, source, sampling, shuffle),
     )
     gather, targets = _gather(table, pad_id, inputs, None if tokens_per_batch else global_batch_size)
     types = (tf.int64, tf.float32, tf.int64, tf.int64)
@@ -105,6 +115,15 @@ def token_batches(
     dataset.examples = lambda parts: of(_joined([plan.of(np.asarray(indices)) for indices, _ in parts]))
     dataset.order = lambda: _order(plan)
     return dataset
+
+
+def _labels_to_balance(table: TokenTable, source: Source | None, sampling: str, shuffle: bool) -> np.ndarray | None:
+    if sampling == "all":
+        return None
+    if source is None:
+        raise errors.InputError(f"Got sampling={sampling!r} without a source. Expected its labels. Give the source.")
+    labels = labels_to_balance(source, sampling, shuffle=shuffle)
+    return None if labels is None else labels[table.record]
 
 
 def _gather(table: TokenTable, pad_id: int, inputs: Sequence[str], batch_size: int | None):

@@ -16,8 +16,8 @@ class DataSettings(TextSettings):
     train_data: str = setting(
         "",
         "Examples to train on: images from folder:DIR with one folder a class, csv:, tsv:, jsonl: or parquet:FILE with "
-        "their paths (parquet: also their bytes), arrays:FILE.npz or digits:; text from csv:, tsv:, jsonl:, parquet:, "
-        "lines:, conll: or squad:FILE.",
+        "their paths (parquet: also their bytes), tfrecord:GLOB, tfds:NAME:SPLIT, arrays:FILE.npz or digits:; text "
+        "from csv:, tsv:, jsonl:, parquet:, lines:, conll: or squad:FILE, or tfds:NAME:SPLIT.",
         unit="data",
     )
     eval_data: str = setting(
@@ -28,10 +28,13 @@ class DataSettings(TextSettings):
     )
     data_root: str = setting(
         "",
-        "The folder that paths of images in a file are relative to, and may not leave. Empty: that of the file.",
+        "The folder that paths of images in a file are relative to, and may not leave. Empty: that of the file. Of "
+        "tfds: the folder of its prepared data sets.",
     )
     image_column: str = setting(
-        "", "The column with the images or their paths. Empty: image. For a task that takes texts too, it means images."
+        "",
+        "The column or feature with the images, or their paths. Empty: image. With a task that takes texts too, it "
+        "says that the data are images.",
     )
     image_size: int = setting(
         0,
@@ -54,13 +57,30 @@ class DataSettings(TextSettings):
     )
     max_examples: str = setting(
         "",
-        "Train on a fixed part of the examples, such as '10 per class'. Empty: all.",
-        available=False,
-        instead="Give a folder with fewer examples.",
+        "Train on a part of train_data that the seed fixes, such as '10 per class', or 200 in the proportions of the "
+        "classes. Empty: all.",
+        unit="amount",
+    )
+    sampling: str = setting(
+        "all",
+        "What an epoch is: all, every training example once; balanced, as many examples of each class, those of small "
+        "ones several times.",
+        choices=("all", "balanced"),
     )
     on_bad_example: str = setting(
         "error",
         "What a file that cannot be used does: error ends before the first step, skip leaves it out and counts it.",
         choices=("error", "skip"),
+    )
+    max_megapixels: float = setting(
+        50.0,
+        "An image whose header tells of more is not decoded but bad.",
+        unit="millions of pixels",
+        limits="(0, inf)",
+    )
+    preflight_cache: str = setting(
+        "auto",
+        "The folder that keeps which images are good, by the size and time of their files, so that the next start is "
+        "quick. auto: kft/preflight in $XDG_CACHE_HOME or ~/.cache. off: all are read at each start.",
     )
     allow_leakage: bool = setting(False, "Train although the same example is in two of train, eval and test data.")

@@ -203,7 +203,8 @@ def _digests(sources: setup.Sources) -> dict[str, str | None]:
 
 def _must_stay(config: RunConfig, run: setup.Setup, digests: dict[str, Any]) -> dict[str, Any]:
     """What has to be the same to go on with a run: every setting that the result depends on, data and versions."""
-    left_out = (*config_text.NOT_THE_RESULT, "train_data", "eval_data", "test_data")  # what is in them is compared
+    places = ("data_root", "train_data", "eval_data", "test_data")  # what is in them is compared
+    left_out = (*config_text.NOT_THE_RESULT, *places)
     settings = {name: value for name, value in flat(execution.with_precision(config)).items() if name not in left_out}
     tokenizer = run.backbone.tokenizer
     return {

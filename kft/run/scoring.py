@@ -11,30 +11,33 @@ import numpy as np
 
 from kft import data, errors, tasks
 from kft.run import model_folder, setup, text
+from kft.run.config import from_flat
 
 # What the pre-flight asks of data to learn from; data to score may be one example of one class.
 ONLY_FOR_TRAINING = ("too few examples", "too few classes", "class without examples")
 
 
-def evaluate(workdir: str | os.PathLike, spec: str) -> dict[str, float]:
+def evaluate(workdir: str | os.PathLike, spec: str, *, data_root: str = "") -> dict[str, float]:
     """Scores the kept model of a run.
 
     Args:
       workdir: the run folder.
-      spec: data with labels, such as "folder:DIR"; text is read as the run's settings tell.
+      spec: data with labels, such as "folder:DIR"; files of columns are read as the run's settings tell.
+      data_root: instead of the run's; "" for that.
 
     Returns: loss and metrics, as `result.json` has them.
     Raises: InputError for data that cannot be used, or has classes that the model does not know.
     """
     kept = model_folder.load_model(workdir)
-    source = setup.load_data(kept.config, spec, label_names=kept.task.label_names)
+    config = from_flat({"data_root": data_root}, base=kept.config) if data_root else kept.config
+    source = setup.load_data(config, spec, label_names=kept.task.label_names)
     unknown = source.label_names[len(kept.task.label_names) :]
     if unknown:
         raise errors.InputError(
             f"Got {spec!r} with the classes {', '.join(map(repr, unknown))}. Expected some of the model's: "
             f"{', '.join(map(repr, kept.task.label_names))}. Remove or rename their folders."
         )
-    report = data.check(source)
+    report = data.check(source, **setup.how_to_check(kept.config))
     problems = tuple(finding for finding in report.problems if finding.kind not in ONLY_FOR_TRAINING)
     dataclasses.replace(report, problems=problems).raise_if_bad()
     batches = setup.make_batches(kept.config, kept.backbone, kept.task)(source)
@@ -74,7 +77,7 @@ def predict(workdir: str | os.PathLike, places: Sequence[str | os.PathLike]) -> 
     """
     kept = model_folder.load_model(workdir)
     source = _to_predict(kept, [os.fspath(place) for place in places])
-    data.check(source).raise_if_bad()
+    data.check(source, **setup.how_to_check(kept.config)).raise_if_bad()
     batches = setup.make_batches(kept.config, kept.backbone, kept.task)(source)
     yield from predictions(kept.model, kept.task, batches, source)
 

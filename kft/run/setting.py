@@ -13,6 +13,7 @@ WRITTEN = {
     "duration": "a length such as '10 epochs' (steps, epochs, examples, percent, minutes)",
     "options": "name=value,name=value",
     "data": "kind:place, such as 'folder:DIR'",
+    "amount": "a whole number, alone or with 'per class'",
     "recipe": "a name, or name(argument)",
     "backbone": "a name, or python:package.module:function",
 }

@@ -81,6 +81,10 @@ def load_sources(config: RunConfig) -> Sources:
     )
     if evaluation is None:
         train, evaluation = data.split(train)
+    if config.data.max_examples:
+        train = data.few_shot(train, config.data.max_examples, seed=config.run.seed)
+        few = [warning for warning in train.warnings if warning.kind == data.FEW_EXAMPLES]
+        report = dataclasses.replace(report, warnings=(*report.warnings, *few))
     return Sources(train, evaluation, test, report)
 
 
@@ -90,8 +94,15 @@ def _load_and_check(config: RunConfig) -> tuple[dict[str, data.Source | None], d
     given = {"train": train}
     for role, spec in (("evaluation", settings.eval_data), ("test", settings.test_data)):
         given[role] = load_data(config, spec, label_names=train.label_names) if spec else None
-    report = data.check(**given, allow_leakage=settings.allow_leakage, on_bad_example=settings.on_bad_example)
-    return given, report
+    how = {name: getattr(settings, name) for name in ("allow_leakage", "on_bad_example")}
+    return given, data.check(**given, **how, **how_to_check(config))
+
+
+def how_to_check(config: RunConfig) -> dict[str, Any]:
+    """Arguments of `kft.data.check` for any data of a run."""
+    folder = config.data.preflight_cache
+    cache = {"auto": data.preflight_cache(), "off": None}.get(folder, folder)
+    return {"max_megapixels": config.data.max_megapixels, "cache": cache}
 
 
 def load_data(config: RunConfig, spec: str, *, label_names: tuple[str, ...] | None = None) -> data.Source:
@@ -142,6 +153,7 @@ def make_batches(
             global_batch_size=config.run.global_batch_size,
             seed=config.run.seed,
             shuffle=train,
+            sampling=config.data.sampling if train else "all",
         )
 
     return batches

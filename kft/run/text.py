@@ -28,6 +28,7 @@ def text_format(config: RunConfig) -> data.TextFormat:
         line_format=settings.line_format,
         labels=task_settings.label_kind(config),
         tag_scheme=settings.tag_scheme,
+        data_root=settings.data_root,
     )
 
 
@@ -109,6 +110,7 @@ def make_batches(
         shuffle=train,
         static_lengths=batch_plan.static_lengths(table.lengths) if xla and table.num_rows else (),
         tokens_per_batch=config.data.tokens_per_batch if train else 0,
+        sampling=config.data.sampling if train else "all",
         multiple_of=num_replicas,
         inputs=[name for name in data.TOKEN_INPUTS if name in backbone.model.input],
         source=source,

@@ -10,7 +10,7 @@ class TextSettings:
     """How texts are read, cut, batched and answered."""
 
     text_columns: tuple[str, ...] = setting((), "The column with the text, or two for a pair. Empty: text.")
-    label_column: str = setting("", "The column with the label. Empty: label.")
+    label_column: str = setting("", "The column or feature with the label. Empty: label.")
     multi_label: bool = setting(
         False, "Any number of labels for each example: a list of names in jsonl and parquet, else commas between them."
     )

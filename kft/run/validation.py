@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kft import errors
+from kft.data.few_examples import parse_amount
 from kft.duration import Duration
 from kft.models import PREFIXES
 from kft.run.config import LEAVES, RunConfig, flat
@@ -87,6 +88,8 @@ def _check_text(leaf: Leaf, text: str) -> None:
             Duration.parse(text)
         elif unit == "options":
             parse_options(text, what="options")
+        elif unit == "amount" and text:
+            parse_amount(text)
         elif unit == "data" and text:
             _check_data(leaf, text)
     except errors.InputError as error:

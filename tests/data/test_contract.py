@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from kft import data, errors
+from tests.data import test_tfrecord
 
 SPECS = {
     "arrays": "arrays:{0}/some.npz",
@@ -17,6 +18,7 @@ SPECS = {
     "folder": "folder:{0}/photos",
     "jsonl": "jsonl:{0}/photos/photos.jsonl",
     "parquet": "parquet:{0}/photos.parquet",
+    "tfrecord": "tfrecord:{0}/photos.tfrecord",
     "tsv": "tsv:{0}/photos/photos.tsv",
 }
 IMAGES = data.ImageFormat()
@@ -33,6 +35,9 @@ def write(kind, folder):
     }
     if kind in lines:
         (folder / "photos" / f"photos.{kind}").write_text("\n".join(lines[kind]) + "\n")
+    elif kind == "tfrecord":
+        records = [test_tfrecord.example(image=path.read_bytes(), label=label) for path, (_, label) in zip(paths, rows)]
+        test_tfrecord.write(folder / "photos.tfrecord", records)
     elif kind == "parquet":
         pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install kft[text]")
         from pyarrow import parquet
@@ -41,7 +46,8 @@ def write(kind, folder):
         parquet.write_table(pyarrow.table(columns), folder / "photos.parquet")
 
 
-@pytest.fixture(params=sorted({**data.SOURCES, **data.IMAGE_SOURCES}))
+# tfds has files of its own, and test_tfds.py.
+@pytest.fixture(params=sorted({**data.SOURCES, **data.IMAGE_SOURCES}.keys() - {"tfds"}))
 def source(request, tmp_path, photos):
     if request.param == "digits":
         pytest.importorskip("sklearn", reason="scikit-learn is not installed: pip install kft[digits]")

@@ -103,4 +103,4 @@ def test_orientation_is_read_from_the_header(photos, noise, encoded):
     (photos / "cat" / "1.jpg").write_bytes(encoded(image, "JPEG", exif=exif))
     source = data.load(f"folder:{photos}")
     assert [int(source.load(index)["orientation"]) for index in range(6)] == [6, 1, 1, 1, 1, 1]
-    assert [(warning.kind, warning.count) for warning in source.warnings] == [("EXIF rotation applied", 1)]
+    assert data.check(source).counts == {"EXIF rotation applied": 1}

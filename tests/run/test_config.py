@@ -25,8 +25,9 @@ from tests.run.strategies import configs
 # The names other things rely on.
 CONTRACT = {
     "run": "workdir resume seed seeds length global_batch_size keep monitor early_stopping",
-    "data": "task train_data eval_data test_data data_root image_size augmentation mixup cutmix max_examples "
-    "on_bad_example allow_leakage text_columns label_column line_format multi_label encoding sequence_length "
+    "data": "task train_data eval_data test_data data_root image_size augmentation mixup cutmix max_examples sampling "
+    "max_megapixels preflight_cache image_column on_bad_example allow_leakage "
+    "text_columns label_column line_format multi_label encoding sequence_length "
     "tokens_per_batch",
     "models": "backbone backbone_weights pooling head_dropout head_hidden_units head_activation batchnorm "
     "reinitialize_top_blocks",

@@ -5,6 +5,7 @@ import json
 import math
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,5 +284,18 @@ def test_images_of_a_table_train_as_those_of_the_folder(finished, tiny, tmp_path
     assert evaluate(tmp_path / "run", f"csv:{tmp_path}/photos.csv")["accuracy"] == pytest.approx(
         evaluate(finished.workdir, tiny["train_data"])["accuracy"]
     )
+    shutil.copytree(folder, tmp_path / "moved")
+    elsewhere = evaluate(tmp_path / "run", f"csv:{tmp_path}/photos.csv", data_root=str(tmp_path / "moved"))
+    assert elsewhere["accuracy"] == evaluate(finished.workdir, tiny["train_data"])["accuracy"]
     (row, *_) = predict(tmp_path / "run", [f"csv:{tmp_path}/photos.csv"])
     assert row["file"] == str(folder / rows[1][0])
+
+
+def test_few_examples_of_each_class_that_the_seed_fixes(tiny, tmp_path):
+    settings = {**tiny, "max_examples": "6 per class", "sampling": "balanced", "length": "1 epoch", "trainable": "all"}
+    for name, given in (("one", {}), ("same", {}), ("other", {"seed": 1})):
+        train_and_evaluate(from_flat({**settings, **given}), tmp_path / name, verbose=0)
+    decided = {name: json.loads((tmp_path / name / "run.json").read_text()) for name in ("one", "same", "other")}
+    digests = {name: decided[name]["digests"]["train examples"] for name in decided}
+    assert digests["one"] == digests["same"] != digests["other"]
+    assert set(decided["one"]["data"]["train"]["num_examples_per_class"].values()) == {6}

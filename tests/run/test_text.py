@@ -192,3 +192,12 @@ def test_a_run_with_another_vocabulary_is_not_gone_on_with(files, tmp_path, monk
     assert (
         train_and_evaluate(config(files), tmp_path / "cut", verbose=0)["variables_sha256"] == whole["variables_sha256"]
     )
+
+
+def test_few_balanced_texts(files, tmp_path):
+    settings = {"max_examples": "30", "sampling": "balanced", "length": "1 epoch"}
+    train_and_evaluate(config(files, **settings), tmp_path / "few", verbose=0)
+    decided = json.loads((tmp_path / "few" / "run.json").read_text())
+    assert sum(decided["data"]["train"]["num_examples_per_class"].values()) == 30
+    with pytest.raises(errors.InputError, match="tokens_per_batch=200 with balanced"):
+        train_and_evaluate(config(files, **settings, tokens_per_batch=200), tmp_path / "tokens", verbose=0)
