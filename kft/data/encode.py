@@ -1,25 +1,31 @@
 """From a raw image to the array that a model's preprocessing takes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from kft import errors
-from kft.data import augment
+from kft.data import augment, colors
 
 # At which JPEGs can be decoded: 1 / 1 to 1 / 8.
 _SCALES = (1, 2, 4, 8)
 Encode = Callable[[dict[str, tf.Tensor], tf.Tensor], tf.Tensor]
 
 
-def image_encoder(*, image_size: tuple[int, int], channels: int = 3, augmentation: str = "none") -> Encode:
+def image_encoder(
+    *,
+    image_size: tuple[int, int],
+    channels: int = 3,
+    augmentation: str = "none",
+    augmentation_options: Mapping[str, float] | None = None,
+) -> Encode:
     """Makes the graph function from one raw image and its seed to an array of one size.
 
         image = decode(raw), only the box of the random crop if "crop" is asked for
         image = resized to image_size: the whole of it, bilinear, its aspect not kept
         image = turned after EXIF
-        image = mirrored with probability 1/2, if "flip" is asked for
+        image = changed at random by what is asked for of "flip", "randaugment", "color" and "erasing", in this order
 
     A JPEG whose sides are all at least 2, 4 or 8 times those asked for is decoded at 1/2, 1/4 or 1/8 of its size, which
     averages pixels and saves time. Whatever is still at least twice as large is resized with antialiasing, the rest
@@ -32,6 +38,7 @@ def image_encoder(*, image_size: tuple[int, int], channels: int = 3, augmentatio
         0.299 red + 0.587 green + 0.114 blue.
       augmentation: comma-separated subset of kft.data.augment.AUGMENTATIONS. A random crop is drawn before the image
         is turned.
+      augmentation_options: some of kft.data.augment.OPTIONS, such as {"magnitude": 5}.
 
     Returns: encode(raw, seed), with raw as in kft.data.Source and seed (2,) int64; (height, width, channels) float32
       with values 0 to 255, not rounded after resizing.
@@ -43,24 +50,26 @@ def image_encoder(*, image_size: tuple[int, int], channels: int = 3, augmentatio
         raise errors.InputError(f"Got image_size={image_size!r}. Expected a height and width >= 1. Use (224, 224).")
     if channels not in (1, 3):
         raise errors.InputError(f"Got channels={channels!r}. Expected 1 or 3. Use 3 for a pretrained model.")
-    operations = augment.parse(augmentation)
+    names = augment.parse(augmentation)
+    options = augment.check_options(names, augmentation_options or {})
+    operations = augment.operations(names, options)
 
     def encode(raw: dict[str, tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
-        crop_seed = seed if "crop" in operations else None
+        box_of = (lambda size: augment.crop_box(size, seed, options["crop_area"])) if "crop" in names else None
         wanted = tf.constant(image_size)
         if "orientation" in raw:
             wanted = tf.where(raw["orientation"] > 4, wanted[::-1], wanted)
         if "image" in raw:
-            image = _colours(_resize(_crop(raw["image"], crop_seed), wanted))
+            image = _colours(_resize(_crop(raw["image"], box_of), wanted))
         else:
-            image = _decode(raw, image_size, wanted, crop_seed)
+            image = _decode(raw, image_size, wanted, box_of)
         if channels == 1:
-            image = tf.tensordot(image, tf.constant([[0.299], [0.587], [0.114]]), 1)
+            image = colors.grey(image)
         if "orientation" in raw:
             image = turn(image, raw["orientation"])
-        if "flip" in operations:
-            image = augment.flip(image, seed)
         image.set_shape((height, width, channels))
+        for operation in operations:
+            image = operation(image, seed)
         return image
 
     return encode
@@ -87,22 +96,22 @@ def turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation > 1, turned, lambda: image)
 
 
-def _decode(raw, image_size, wanted, crop_seed) -> tf.Tensor:
-    """A file, or a random box of it if there is a seed, resized: (*wanted, 3) float32."""
+def _decode(raw, image_size, wanted, box_of) -> tf.Tensor:
+    """A file, or the box of it that `box_of` gives for its size, resized: (*wanted, 3) float32."""
     contents, header = raw["image_bytes"], raw["image_header"]
     size = header[:2]
-    if crop_seed is not None:
-        begin, size = augment.crop_box(size, crop_seed)
+    if box_of is not None:
+        begin, size = box_of(size)
 
     def jpeg(ratio: int) -> tf.Tensor:
-        if crop_seed is None:
+        if box_of is None:
             return tf.io.decode_jpeg(contents, channels=3, ratio=ratio)
         first, end = begin // ratio, (begin + size) // ratio
         return tf.io.decode_and_crop_jpeg(contents, tf.concat([first, end - first], 0), channels=3, ratio=ratio)
 
     def other() -> tf.Tensor:
         image = tf.io.decode_image(contents, expand_animations=False)
-        return image if crop_seed is None else augment.slice_box(image, begin, size)
+        return image if box_of is None else augment.slice_box(image, begin, size)
 
     scales, others = _needed(raw, image_size)
     branches = [lambda ratio=ratio: _bilinear(jpeg(ratio), wanted) for ratio in scales if ratio < 8]
@@ -133,8 +142,8 @@ def _colours(image: tf.Tensor) -> tf.Tensor:
     return tf.gather(image, tf.where(tf.shape(image)[-1] >= 3, [0, 1, 2], [0, 0, 0]), axis=-1)
 
 
-def _crop(image, crop_seed):
-    return image if crop_seed is None else augment.slice_box(image, *augment.crop_box(tf.shape(image)[:2], crop_seed))
+def _crop(image, box_of):
+    return image if box_of is None else augment.slice_box(image, *box_of(tf.shape(image)[:2]))
 
 
 def _resize(image: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -44,10 +44,15 @@ class DataSettings(TextSettings):
     )
     augmentation: tuple[str, ...] = setting(
         ("flip", "crop"),
-        "Random changes of the training images: flip (left to right), crop (random resized crop), or none.",
+        "Random changes of the training images: flip (left to right), crop (random resized crop), color (brightness, "
+        "contrast, saturation, hue), randaugment (some of 14 operations), erasing (a box becomes noise), or none.",
         choices=("flip", "crop", "color", "randaugment", "erasing"),
-        later=("color", "randaugment", "erasing"),
-        instead="Use 'flip', 'crop', both or none.",
+    )
+    augmentation_options: str = setting(
+        "",
+        "Their strength: crop_area, color_strength, hue_shift, num_operations, magnitude, erasing_probability, "
+        "erased_area, such as magnitude=5,crop_area=0.2; see docs/augmentation.md.",
+        unit="options",
     )
     mixup: float = setting(
         0.0, "Alpha of mixup: blend pairs of examples. 0: off.", limits="[0, inf)", available=False, instead=IMAGES

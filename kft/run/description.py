@@ -90,7 +90,7 @@ def summary(
         settings={
             "backbone": f"{config.models.backbone}, weights {config.models.backbone_weights or 'none'}",
             "input": _tokens(config, run) if is_text else " x ".join(str(side) for side in model.inputs[0].shape[1:]),
-            "augmentation": "none" if is_text else ", ".join(config.data.augmentation) or "none",
+            "augmentation": "none" if is_text else _augmentation(config),
             "optimizer": f"{config.optimizers.optimizer} {config.optimizers.optimizer_options}".strip(),
             "schedule": f"{config.schedules.schedule}, warm-up {config.schedules.warmup}",
             "steps": f"{run.steps:,} ({run.epochs} epochs of {run.lengths['steps_per_epoch']})",
@@ -103,6 +103,12 @@ def summary(
         warnings=[*(str(warning) for warning in sources.report.warnings), *warned, *_large_batch(config, sources)],
     )
     return f"{before}\n\n{inspection.table(lengths)}" if is_text else before
+
+
+def _augmentation(config: RunConfig) -> str:
+    named = ", ".join(config.data.augmentation) or "none"
+    options = config.data.augmentation_options
+    return f"{named} ({options})" if options else named
 
 
 def _large_batch(config: RunConfig, sources: setup.Sources) -> list[str]:

@@ -145,6 +145,9 @@ def make_batches(
             image_size=backbone.image_size,
             channels=backbone.model.inputs[0].shape[-1],
             augmentation=augmentation or "none",
+            augmentation_options=parse_options(config.data.augmentation_options, what="augmentation_options")
+            if train
+            else None,
         )
         return data.batches(
             source,

@@ -53,3 +53,35 @@ def test_operations_draw_from_branches_of_their_own():
         tf.int32,
     )
     assert abs(np.corrcoef(mirrored, left)[0, 1]) < 4 / np.sqrt(1000)
+
+
+def test_options_are_checked():
+    assert augment.check_options(("crop",), {"crop_area": 0.2}) == {
+        option: default for option, (_, default, _, _) in augment.OPTIONS.items()
+    } | {"crop_area": 0.2}
+    for names, options, message in (
+        (("crop",), {"crop_aera": 0.2}, "Did you mean 'crop_area'"),
+        (("crop",), {"magnitude": 5}, "Expected it with 'randaugment'"),
+        (("randaugment",), {"magnitude": 11}, r"\[0.0, 10.0\]"),
+        (("randaugment",), {"num_operations": 1.5}, "a whole number"),
+        (("color",), {"color_strength": "much"}, "a number"),
+    ):
+        with pytest.raises(errors.InputError, match=message):
+            augment.check_options(names, options)
+
+
+@pytest.mark.parametrize("name", ["flip", "randaugment", "color", "erasing"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_stay_valid_and_differ_by_seed(name, channels):
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, (8, 9, channels)), tf.float32)
+    options = augment.check_options((name,), {"erasing_probability": 1.0} if name == "erasing" else {})
+    (operation,) = augment.operations((name,), options)
+    seen = set()
+    for example in range(6):
+        for key in (1, 2):
+            seed = tf.constant([key, example], tf.int64)
+            got = operation(image, seed).numpy()
+            np.testing.assert_array_equal(got, operation(image, seed))
+            assert got.shape == image.shape and got.min() >= 0 and got.max() <= 255
+            seen.add(got.tobytes())
+    assert len(seen) > (1 if name == "flip" else 6)

@@ -85,11 +85,12 @@ def test_two_data_sets_count_their_epochs_apart():
     np.testing.assert_array_equal(listed(first)[0][0], data.epoch_order(20, seed=2, epoch=1, shuffle=True))
 
 
-def test_augmentation_depends_on_seed_epoch_and_example_alone():
+@pytest.mark.parametrize("augmentation", ["flip,crop", "color,randaugment,erasing"])
+def test_augmentation_depends_on_seed_epoch_and_example_alone(augmentation):
     """Not on the batch size, the order, or how many threads work."""
     rng = np.random.default_rng(0)
-    source = data.from_arrays(rng.integers(0, 256, (64, 9, 9, 1), np.uint8), np.arange(64) % 2)
-    encode = data.image_encoder(image_size=(6, 6), channels=1, augmentation="flip,crop")
+    source = data.from_arrays(rng.integers(0, 256, (64, 9, 9, 3), np.uint8), np.arange(64) % 2)
+    encode = data.image_encoder(image_size=(6, 6), augmentation=augmentation)
 
     def pictures(batch_size, *, seed, shuffle, epoch, threads=None, part=source):
         dataset = batches(part, batch_size, encode=encode, seed=seed, shuffle=shuffle).from_epoch(epoch)

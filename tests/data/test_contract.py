@@ -81,7 +81,7 @@ def test_it_keeps_the_label_names_it_is_given(source):
     np.testing.assert_array_equal(again.labels, source.labels)
 
 
-@pytest.mark.parametrize("augmentation", ["none", "flip,crop"])
+@pytest.mark.parametrize("augmentation", ["none", "flip,crop,color,randaugment,erasing"])
 def test_it_gives_batches(source, augmentation):
     encode = data.image_encoder(image_size=(4, 5), augmentation=augmentation)
     dataset = data.batches(source, encode=encode, preprocess=lambda x: x, global_batch_size=3, shuffle=True)

@@ -26,7 +26,7 @@ from tests.run.strategies import configs
 CONTRACT = {
     "run": "workdir resume seed seeds length global_batch_size keep monitor early_stopping",
     "data": "task train_data eval_data test_data data_root image_size augmentation mixup cutmix max_examples sampling "
-    "max_megapixels preflight_cache image_column on_bad_example allow_leakage "
+    "augmentation_options max_megapixels preflight_cache image_column on_bad_example allow_leakage "
     "text_columns label_column line_format multi_label encoding sequence_length "
     "tokens_per_batch",
     "models": "backbone backbone_weights pooling head_dropout head_hidden_units head_activation batchnorm "
@@ -113,7 +113,6 @@ def test_a_value_that_cannot_be_is_refused_with_the_remedy(values, words):
     "values",
     [
         {"mixup": 0.2},
-        {"augmentation": ("randaugment",)},
     ],
 )
 def test_what_a_later_version_fills_is_refused_by_name(values):
