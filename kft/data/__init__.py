@@ -46,6 +46,7 @@ TEXT_SOURCES = {
 _PUBLIC = {
     "ImageFormat": "kft.data.image_format:ImageFormat",
     "FEW_EXAMPLES": "kft.data.few_examples:FEW_EXAMPLES",
+    "Mixing": "kft.data.mixing:Mixing",
     "Finding": "kft.data.source:Finding",
     "Progress": "kft.data.progress:Progress",
     "Report": "kft.data.check:Report",
@@ -59,6 +60,7 @@ _PUBLIC = {
     "from_texts": "kft.data.texts:from_texts",
     "image_encoder": "kft.data.encode:image_encoder",
     "image_files": "kft.data.image_folder:image_files",
+    "partners": "kft.data.order:partners",
     "preflight_cache": "kft.data.check_memory:default_folder",
     "raw_lines": "kft.data.text_files:raw_lines",
     "safe_path": "kft.data.data_root:safe_path",

@@ -7,7 +7,8 @@ import numpy as np
 
 from kft import errors
 from kft.data.batch_plan import EpochPlan, EqualPlan, share_of
-from kft.data.order import epoch_key
+from kft.data.mixing import Mixing
+from kft.data.order import epoch_key, partners
 from kft.data.sampling import labels_to_balance
 from kft.data.source import Source
 
@@ -24,12 +25,16 @@ def batches(
     seed: int = 0,
     shuffle: bool = False,
     sampling: str = "all",
+    mixing: Mixing | None = None,
 ) -> "tf.data.Dataset":
     """One epoch of batches; each new iterator is the next epoch: 0, 1, 2, ...
 
         for indices, weights in batches of pad(epoch_order(epoch), global_batch_size):
             x = preprocess(stack(encode(load(index), (epoch_key(seed, epoch), index)) for index in indices))
-            yield x, labels[indices], weights
+            yield x, targets[indices], weights
+
+    The targets are the source's, or else its labels. With `mixing`, each encoded example and its target, a label as
+    shares of all classes, is mixed with a partner's before it is preprocessed.
 
     The last batch is filled with examples of the same epoch that have weight 0. What an example becomes depends on
     (seed, epoch, index) only, so neither the number of threads nor of replicas changes it.
@@ -43,16 +48,18 @@ def batches(
       shuffle: a new order in each epoch, or always that of the source.
       sampling: "all", every example once in an epoch; or "balanced", as many examples of each class; see
         `kft.data.order.balanced_order`.
+      mixing: mixup and cutmix of images that are encoded to one shape; None for none.
 
     Shapes: (x, y, weight): x (global_batch_size, ...) in whatever structure preprocess gives; y (global_batch_size,)
-      int64, -1 where the source has no labels; weight (global_batch_size,) float32, 1 or 0.
+      int64, -1 where the source has no labels, or (global_batch_size, ...) float32 of targets, or
+      (global_batch_size, number of classes) float32 of mixed labels; weight (global_batch_size,) float32, 1 or 0.
     Returns: a data set of known cardinality, not sharded by workers, with attributes more: `steps_per_epoch`,
       `num_examples`, `global_batch_size`; `from_epoch(first_epoch, first_step, share)`: an endless data set of the
       epochs from there on, which reads ahead over their ends, of some replicas only where share is (first, end, number
       of all); `examples([(indices, epoch), ...])`: these examples in this order, as they are in that epoch, each part
       padded to whole batches; `plan`: which examples are in which batch, see EqualPlan;
-      `targets(*row of a plan)`: a graph function, y and weight of its batch; and `source`, `encode`, `seed` and
-      `shuffle` as given.
+      `targets(*row of a plan)`: a graph function, y and weight of its batch, not mixed; and `source`, `encode`,
+      `seed`, `shuffle` and `mixing` as given.
     Raises: InputError for an empty source, for labels that cannot be used, and for arguments out of range.
 
     Example:
@@ -64,28 +71,40 @@ def batches(
     """
     import tensorflow as tf
 
-    _check(source, global_batch_size, seed)
-
+    _check(source, global_batch_size, seed, mixing)
+    given = source.labels if source.targets is None else source.targets
     balanced = labels_to_balance(source, sampling, shuffle=shuffle)
     plan = EqualPlan(source.num_examples, global_batch_size, seed, shuffle, balanced)
 
     def rows(batches: EpochPlan, epoch: int):
         indices, weights = batches.indices.reshape(-1), batches.weights.reshape(-1)
         keys = np.full_like(indices, epoch_key(seed=seed, epoch=epoch))
-        return indices, np.stack([keys, indices], 1), source.labels[indices], weights
+        columns = indices, np.stack([keys, indices], 1), given[indices], weights
+        if not mixing:
+            return columns
+        others = partners(source.num_examples, seed=seed, epoch=epoch)[indices]
+        return *columns, others, np.stack([keys, others], 1), given[others]
+
+    first = rows(plan.of(np.arange(1)), 0)
 
     def rows_of(epoch, share=None):
         def plan_of(epoch: np.ndarray):
             batches = plan.epoch(int(epoch))
             return rows(share_of(batches, *share) if share else batches, int(epoch))
 
-        columns = tf.numpy_function(plan_of, [epoch], (tf.int64, tf.int64, tf.int64, tf.float32))
-        for column, shape in zip(columns, ((None,), (None, 2), (None,), (None,)), strict=True):
-            column.set_shape(shape)
+        columns = tf.numpy_function(plan_of, [epoch], [column.dtype for column in first])
+        for column, like in zip(columns, first, strict=True):
+            column.set_shape((None, *like.shape[1:]))
         return tf.data.Dataset.from_tensor_slices(tuple(columns))
 
-    def example(index, example_seed, label, weight):
-        return encode(source.load(index), example_seed), label, weight
+    def example(index, example_seed, target, weight, *partner):
+        x = encode(source.load(index), example_seed)
+        if partner:
+            other, other_seed, other_target = partner
+            if source.targets is None:
+                target, other_target = (tf.one_hot(label, len(source.label_names)) for label in (target, other_target))
+            x, target = mixing.mix(x, encode(source.load(other), other_seed), target, other_target, example_seed)
+        return x, target, weight
 
     def of(dataset, batch_size=global_batch_size):
         dataset = dataset.map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -106,7 +125,8 @@ def batches(
     dataset.num_examples = source.num_examples
     dataset.global_batch_size = global_batch_size
     dataset.source, dataset.encode, dataset.seed, dataset.shuffle, dataset.plan = source, encode, seed, shuffle, plan
-    dataset.targets = lambda indices, weights, *_: (tf.gather(source.labels, indices), weights)
+    dataset.mixing = mixing
+    dataset.targets = lambda indices, weights, *_: (tf.gather(given, indices), weights)
 
     def from_epoch(first_epoch, first_step=0, share=None):
         first, end, num_replicas = share or (0, 1, 1)
@@ -123,15 +143,22 @@ def batches(
     return dataset
 
 
-def _check(source: Source, global_batch_size: int, seed: int) -> None:
+def _check(source: Source, global_batch_size: int, seed: int, mixing: Mixing | None) -> None:
     if source.num_examples < 1:
         raise errors.InputError(f"Got no examples in {source.name!r}. Expected at least one. kft.data.check tells why.")
     if global_batch_size < 1:
         raise errors.InputError(f"Got global_batch_size={global_batch_size!r}. Expected an int >= 1. Use 32.")
     if seed < 0:
         raise errors.InputError(f"Got seed={seed!r}. Expected an int >= 0. Use 0.")
+    if mixing and source.targets is None and not source.label_names:
+        raise errors.InputError(f"Got {mixing!r} for {source.name!r}. Expected labels to mix. Leave it out.")
+    if mixing and mixing.cutmix and source.targets is not None and source.targets.ndim == 1:
+        raise errors.InputError(
+            f"Got cutmix={mixing.cutmix!r} for the numbers of {source.name!r}. Expected classes, as a part of an image "
+            "does not have its part of a number. Use mixup, or leave it out."
+        )
     wrong = np.flatnonzero(source.labels < 0)
-    if source.label_names and wrong.size:
+    if source.label_names and source.targets is None and wrong.size:
         raise errors.InputError(
             f"Got a label that cannot be used for {source.keys[wrong[0]]!r}, one of {wrong.size}. Expected whole "
             f"numbers below {len(source.label_names)}. kft.data.check lists them all."

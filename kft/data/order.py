@@ -70,6 +70,18 @@ def _argsort(random: np.random.Philox, size: int) -> np.ndarray:
     return np.argsort(random.random_raw(size), kind="stable")
 
 
+def partners(num_examples: int, *, seed: int, epoch: int) -> np.ndarray:
+    """For each example the one that it is mixed with in an epoch: a random permutation, in which few meet themselves.
+
+    Args:
+      num_examples, seed, epoch: as of `epoch_order`.
+
+    Shapes: (num_examples,) int64.
+    """
+    words = np.random.Philox(np.random.SeedSequence(seed, spawn_key=(epoch, 3))).random_raw(num_examples)
+    return np.argsort(words, kind="stable").astype(np.int64)
+
+
 def epoch_key(*, seed: int, epoch: int) -> int:
     """The first half of every example's augmentation seed in an epoch; the second is the example's index.
 

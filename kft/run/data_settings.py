@@ -5,8 +5,6 @@ import dataclasses
 from kft.run.setting import setting
 from kft.run.text_settings import TextSettings
 
-IMAGES = "Images are trained as they are for now."
-
 
 @dataclasses.dataclass(frozen=True)
 class DataSettings(TextSettings):
@@ -55,10 +53,14 @@ class DataSettings(TextSettings):
         unit="options",
     )
     mixup: float = setting(
-        0.0, "Alpha of mixup: blend pairs of examples. 0: off.", limits="[0, inf)", available=False, instead=IMAGES
+        0.0,
+        "Alpha of mixup: each training image is blended with another one, and so is its label. 0: off.",
+        limits="[0, inf)",
     )
     cutmix: float = setting(
-        0.0, "Alpha of cutmix: paste parts into others. 0: off.", limits="[0, inf)", available=False, instead=IMAGES
+        0.0,
+        "Alpha of cutmix: a box of each training image shows another one, and the label has its part. 0: off.",
+        limits="[0, inf)",
     )
     max_examples: str = setting(
         "",

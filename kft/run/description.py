@@ -108,7 +108,8 @@ def summary(
 def _augmentation(config: RunConfig) -> str:
     named = ", ".join(config.data.augmentation) or "none"
     options = config.data.augmentation_options
-    return f"{named} ({options})" if options else named
+    mixed = [f"{way} {getattr(config.data, way)}" for way in ("mixup", "cutmix") if getattr(config.data, way)]
+    return ", ".join([f"{named} ({options})" if options else named, *mixed])
 
 
 def _large_batch(config: RunConfig, sources: setup.Sources) -> list[str]:

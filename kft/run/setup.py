@@ -131,7 +131,13 @@ def make_batches(
     """The function from a source to its batches, augmented and shuffled only for training."""
 
     def batches(source: data.Source, *, train: bool = False) -> tf.data.Dataset:
+        mixing = data.Mixing(config.data.mixup, config.data.cutmix) if train else None
         if task.tokenize is not None:
+            if mixing:
+                raise errors.InputError(
+                    f"Got {mixing!r} for the task {task.name!r}. Expected neither for text, which cannot be blended. "
+                    "Leave out --mixup and --cutmix."
+                )
             table = text.tokenize(config, task, backbone, source)
             how = {"train": train, "xla": execution.uses_xla(config), "num_replicas": num_replicas}
             return text.make_batches(config, backbone, table, source, **how)
@@ -157,6 +163,7 @@ def make_batches(
             seed=config.run.seed,
             shuffle=train,
             sampling=config.data.sampling if train else "all",
+            mixing=mixing,
         )
 
     return batches

@@ -10,7 +10,7 @@ import numpy as np
 from kft import errors
 from kft.models import heads
 from kft.tasks import scores
-from kft.tasks.losses import SmoothedCrossentropy
+from kft.tasks.losses import SmoothedCrossentropy, hard_labels
 from kft.tasks.task import Task
 
 TOP_K = 5
@@ -124,10 +124,17 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _metrics(num_classes: int) -> list[keras.metrics.Metric]:
-    metrics: list[keras.metrics.Metric] = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
-    if num_classes > TOP_K:
-        metrics.append(keras.metrics.SparseTopKCategoricalAccuracy(TOP_K, name=f"top_{TOP_K}_accuracy"))
-    return metrics
+    top = (1, TOP_K) if num_classes > TOP_K else (1,)
+    names = {1: "accuracy", TOP_K: f"top_{TOP_K}_accuracy"}
+    return [keras.metrics.MeanMetricWrapper(_is_among, name=names[k], k=k) for k in top]
+
+
+def _is_among(y_true, y_pred, k: int):
+    """Whether the label is among the k classes with the highest logits."""
+    labels = hard_labels(y_true, y_pred)
+    if k == 1:
+        return keras.ops.cast(keras.ops.equal(labels, keras.ops.argmax(y_pred, axis=-1)), "float32")
+    return keras.ops.cast(keras.ops.in_top_k(labels, keras.ops.cast(y_pred, "float32"), k), "float32")
 
 
 def _decode(label_names: tuple[str, ...], logits: np.ndarray, table=None, source=None) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from kft import errors
 
 @keras.saving.register_keras_serializable(package="kft")
 class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of integer labels and logits, with label smoothing, class weights and a focal factor.
+    """Cross-entropy of labels and logits, with label smoothing, class weights and a focal factor.
 
     For one example with label y and K classes:
 
@@ -20,12 +20,15 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     The first line of the loss is the cross-entropy with the target (1 - label_smoothing) * one_hot(y, K) +
     label_smoothing / K. The mean over a batch divides by the number of examples, not by the sum of their class weights.
+    A label may also be shares of all classes, as those of mixed images: the loss is then the sum over y of its share
+    times the loss with label y.
 
     Args:
       label_smoothing: in [0, 1).
       class_weights: K numbers >= 0, or () for 1 each.
       focal_gamma: >= 0; 0 for none. Examples that are predicted well count less.
-    Shapes: labels (batch, ...) integers; logits (batch, ..., K); the loss of `call` (batch, ...).
+    Shapes: labels (batch, ...) integers, or (batch, ..., K) shares; logits (batch, ..., K); the loss of `call`
+      (batch, ...).
     Raises: InputError if an argument is out of range.
     Reference: Szegedy et al. 2016, section 7; Lin et al. 2017, eq. 4 and 5, where class_weights are alpha. Differs: the
       focal factor also takes the smoothed part.
@@ -50,18 +53,22 @@ class SmoothedCrossentropy(keras.losses.Loss):
         self.focal_gamma = focal_gamma
 
     def call(self, y_true, y_pred):
-        # Of sparse labels, as one_hot would take a label out of range for no class at all, and say nothing.
-        of_label = keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
+        shares = are_shares(y_true, y_pred)
+        if shares:  # the loss with each label, along the last axis
+            of_label = -keras.ops.log_softmax(y_pred)
+        else:
+            # Of sparse labels, as one_hot would take a label out of range for no class at all, and say nothing.
+            of_label = keras.losses.sparse_categorical_crossentropy(y_true, y_pred, from_logits=True)
         loss = of_label
         if self.label_smoothing:
-            uniform = -keras.ops.mean(keras.ops.log_softmax(y_pred), axis=-1)
+            uniform = -keras.ops.mean(keras.ops.log_softmax(y_pred), axis=-1, keepdims=shares)
             loss = (1 - self.label_smoothing) * loss + self.label_smoothing * uniform
         if self.focal_gamma:
             loss = loss * _focal(of_label, self.focal_gamma)
         if self.class_weights:
             weights = keras.ops.convert_to_tensor(self.class_weights, loss.dtype)
-            loss = loss * keras.ops.take(weights, keras.ops.cast(y_true, "int32"))
-        return loss
+            loss = loss * (weights if shares else keras.ops.take(weights, keras.ops.cast(y_true, "int32")))
+        return keras.ops.sum(y_true * loss, axis=-1) if shares else loss
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -106,7 +113,8 @@ class SpanCrossentropy(keras.losses.Loss):
 class SigmoidCrossentropy(SmoothedCrossentropy):
     """Cross-entropy of any number of labels for each example, which do not exclude each other.
 
-    For label k of K with target y[k], 0 or 1, and logit z[k]:
+    For label k of K with target y[k], 0 or 1, and logit z[k] (for a target between, as of mixed images, the loss lies
+    between those of 0 and 1):
 
         t = y[k] * (1 - label_smoothing) + label_smoothing / 2
         loss[k] = -t * log(sigmoid(z[k])) - (1 - t) * log(sigmoid(-z[k]))
@@ -122,15 +130,17 @@ class SigmoidCrossentropy(SmoothedCrossentropy):
         super().__init__(*arguments, name=name, **named)
 
     def call(self, y_true, y_pred):
-        signed = (1 - 2 * y_true) * y_pred
-        of_label = keras.ops.softplus(signed)
-        smoothing = self.label_smoothing / 2
-        loss = (1 - smoothing) * of_label + smoothing * keras.ops.softplus(-signed)
-        if self.focal_gamma:
-            loss = loss * _focal(of_label, self.focal_gamma)
+        loss = y_true * self._of(-y_pred) + (1 - y_true) * self._of(y_pred)
         if self.class_weights:
             loss = loss * keras.ops.convert_to_tensor(self.class_weights, loss.dtype)
         return keras.ops.mean(loss, axis=-1)
+
+    def _of(self, against):
+        """The loss of a logit, signed so that it speaks against its label."""
+        of_label = keras.ops.softplus(against)
+        smoothing = self.label_smoothing / 2
+        loss = (1 - smoothing) * of_label + smoothing * keras.ops.softplus(-against)
+        return loss * _focal(of_label, self.focal_gamma) if self.focal_gamma else loss
 
 
 @keras.saving.register_keras_serializable(package="kft")
@@ -145,6 +155,21 @@ class SquaredError(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         return keras.ops.square(y_true - keras.ops.squeeze(y_pred, -1))
+
+
+def are_shares(y_true, y_pred) -> bool:
+    """Whether labels are shares of all classes, with an axis as long as that of the logits."""
+    return len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == y_pred.shape[-1]
+
+
+def hard_labels(y_true, y_pred):
+    """Integer labels, (batch,); of shares the class with the largest one.
+
+    Shapes: y_true (batch,), (batch, 1) or (batch, K); y_pred (batch, K).
+    """
+    if are_shares(y_true, y_pred):
+        return keras.ops.argmax(y_true, axis=-1)
+    return keras.ops.cast(keras.ops.reshape(y_true, (-1,)), "int64")
 
 
 def _focal(of_label, gamma: float):

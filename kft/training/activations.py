@@ -277,8 +277,13 @@ def check_views(data: Any, views: int) -> int:
       data: of `kft.data.batches` or `kft.data.token_batches`.
       views: as asked for; 0 for none.
 
-    Raises: InputError for random augmentation without views.
+    Raises: InputError for mixed examples, and for random augmentation without views.
     """
+    if getattr(data, "mixing", None):
+        raise errors.InputError(
+            f"Got a cache of the frozen part with {data.mixing!r}. Expected examples that are not mixed, as their "
+            "targets are not stored. Use cache='off', or neither mixup nor cutmix."
+        )
     if not graph_part.depends_on_epoch(data):
         return 1
     if views < 1:

@@ -124,14 +124,16 @@ def _is_stateful(kind: str) -> bool:
 def depends_on_epoch(data: Any) -> bool:
     """Whether an example of `kft.data.batches` may differ from epoch to epoch.
 
-    It may not if the encoder's graph never looks at the seed that it is given, and draws nothing by itself; rows of
-    tokens have no encoder.
+    It may not if nothing is mixed, the encoder's graph never looks at the seed that it is given, and it draws nothing
+    by itself; rows of tokens have no encoder.
 
     Args:
       data: of `kft.data.batches` or `kft.data.token_batches`.
     """
     if data.encode is None:
         return False
+    if getattr(data, "mixing", None):
+        return True
     encode = tf.function(lambda index, seed: data.encode(data.source.load(index), seed), autograph=False)
     concrete = encode.get_concrete_function(tf.TensorSpec((), tf.int64), tf.TensorSpec((2,), tf.int64))
     return bool(concrete.inputs[1].consumers()) or bool(stateful_operations(concrete))

@@ -75,9 +75,9 @@ def test_required_settings_are_asked_for():
 
 
 def test_all_problems_come_in_one_error():
-    text = problem(length="10 parsecs", keep="bset", mixup=0.2, head_dropout=1.5)
+    text = problem(length="10 parsecs", keep="bset", steps_per_execution=2, head_dropout=1.5)
     assert len(text.splitlines()) == 4
-    assert "parsecs" in text and "Did you mean 'best'?" in text and "mixup" in text and "[0, 1)" in text
+    assert "parsecs" in text and "Did you mean 'best'?" in text and "steps_per_execution" in text and "[0, 1)" in text
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,7 @@ def test_a_value_that_cannot_be_is_refused_with_the_remedy(values, words):
     assert words in text and next(iter(values)) in text
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"mixup": 0.2},
-    ],
-)
+@pytest.mark.parametrize("values", [{"steps_per_execution": 2}])
 def test_what_a_later_version_fills_is_refused_by_name(values):
     assert "not available yet" in problem(**values)
 

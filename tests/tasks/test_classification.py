@@ -27,6 +27,16 @@ def test_metrics_count_by_hand():
     np.testing.assert_allclose([accuracy.result(), top_5.result()], [1 / 3, 2 / 3], rtol=1e-6)
 
 
+def test_metrics_of_mixed_labels_go_by_the_largest_share():
+    task = make_task("image_classification", label_names="abcdef")
+    accuracy, top_5 = task.metrics()
+    logits = np.array([[5, 4, 3, 2, 1, 0]] * 3, "float32")
+    shares = np.array([[0.6, 0.4, 0, 0, 0, 0], [0.4, 0, 0, 0, 0.6, 0], [0.3, 0, 0, 0, 0, 0.7]], "float32")
+    for metric in (accuracy, top_5):
+        metric.update_state(shares, logits)
+    np.testing.assert_allclose([accuracy.result(), top_5.result()], [1 / 3, 2 / 3], rtol=1e-6)
+
+
 def test_decoding_names_the_label_and_all_probabilities():
     task = make_task("image_classification", label_names=["no", "yes"])
     (row,) = task.decode(np.array([[0.0, np.log(3)]]))

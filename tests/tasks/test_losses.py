@@ -101,3 +101,29 @@ def test_sigmoid_loss_of_large_logits_is_finite():
 
 def test_squared_error():
     np.testing.assert_allclose(SquaredError().call(np.array([1.0, -2.0]), np.array([[3.0], [-2.5]])), [4, 0.25])
+
+
+SHARES = np.random.default_rng(1).dirichlet(np.ones(5), 6)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"label_smoothing": 0.1}, {"class_weights": CLASS_WEIGHTS}, {"focal_gamma": 2.0},
+    {"label_smoothing": 0.2, "class_weights": CLASS_WEIGHTS, "focal_gamma": 1.0},
+])  # fmt: skip
+def test_the_loss_of_shares_is_the_shares_of_the_losses(options):
+    loss = SmoothedCrossentropy(**options)
+    logits = LOGITS.astype("float32")
+    of_each = np.stack([loss.call(np.full(6, label), logits) for label in range(5)], 1)
+    np.testing.assert_allclose(loss.call(SHARES.astype("float32"), logits), (SHARES * of_each).sum(1), rtol=1e-4)
+    np.testing.assert_allclose(
+        loss.call(np.eye(5, dtype="float32")[LABELS], logits), loss.call(LABELS, logits), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"focal_gamma": 2.0}])
+def test_the_loss_of_a_label_between_lies_between(options):
+    loss = SigmoidCrossentropy(**options)
+    logits = LOGITS.astype("float32")
+    ends = [loss.call(np.full((6, 5), end, "float32"), logits).numpy() for end in (0, 1)]
+    between = loss.call(np.full((6, 5), 0.3, "float32"), logits)
+    np.testing.assert_allclose(between, 0.7 * ends[0] + 0.3 * ends[1], rtol=1e-4)
