@@ -10,6 +10,7 @@ from kft import errors, tables
 # outside of its functions but those behind _PUBLIC.
 from kft.data.batches import batches as batches
 from kft.data.check import check as check
+from kft.data.in_memory import in_memory as in_memory
 from kft.data.split import split as split
 from kft.data.token_batches import token_batches as token_batches
 
@@ -44,8 +45,11 @@ TEXT_SOURCES = {
 }
 
 _PUBLIC = {
+    "AUGMENTATIONS": "kft.data.augment:AUGMENTATIONS",
+    "AUGMENTATION_OPTIONS": "kft.data.augment:OPTIONS",
     "ImageFormat": "kft.data.image_format:ImageFormat",
     "FEW_EXAMPLES": "kft.data.few_examples:FEW_EXAMPLES",
+    "InMemory": "kft.data.in_memory:InMemory",
     "Mixing": "kft.data.mixing:Mixing",
     "Finding": "kft.data.source:Finding",
     "Progress": "kft.data.progress:Progress",
@@ -105,7 +109,9 @@ def load(
     if kind in TEXT_SOURCES:
         text_format = text_format or tables.load_place("kft.data.text_format:TextFormat")()
         return make(place, label_names=label_names, text=text_format)
-    return make(place, label_names=label_names)
+    how = image_format or text_format
+    labels = {"labels": how.labels} if kind == "arrays" and how is not None else {}
+    return make(place, label_names=label_names, **labels)
 
 
 __getattr__ = tables.lazy_attributes(__name__, _PUBLIC)

@@ -10,6 +10,8 @@ from kft.data import augment, colors
 
 # At which JPEGs can be decoded: 1 / 1 to 1 / 8.
 _SCALES = (1, 2, 4, 8)
+# Pixels around a crop on which the colours at its edge depend.
+_MARGIN = 16
 Encode = Callable[[dict[str, tf.Tensor], tf.Tensor], tf.Tensor]
 
 
@@ -63,6 +65,7 @@ def image_encoder(
             image = _colours(_resize(_crop(raw["image"], box_of), wanted))
         else:
             image = _decode(raw, image_size, wanted, box_of)
+        image = tf.ensure_shape(image, (None, None, 3))
         if channels == 1:
             image = colors.grey(image)
         if "orientation" in raw:
@@ -73,6 +76,16 @@ def image_encoder(
         return image
 
     return encode
+
+
+def decode_whole(raw: dict[str, tf.Tensor]) -> tf.Tensor:
+    """The stored pixels of an image file, at their own size and not turned: (height, width, 3) uint8."""
+    contents = raw["image_bytes"]
+    return tf.cond(
+        raw["image_header"][2] > 0,
+        lambda: tf.io.decode_jpeg(contents, channels=3),
+        lambda: _colours(tf.io.decode_image(contents, expand_animations=False)),
+    )
 
 
 def turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
@@ -107,7 +120,9 @@ def _decode(raw, image_size, wanted, box_of) -> tf.Tensor:
         if box_of is None:
             return tf.io.decode_jpeg(contents, channels=3, ratio=ratio)
         first, end = begin // ratio, (begin + size) // ratio
-        return tf.io.decode_and_crop_jpeg(contents, tf.concat([first, end - first], 0), channels=3, ratio=ratio)
+        low, high = tf.maximum(first - _MARGIN, 0), tf.minimum(end + _MARGIN, -(-header[:2] // ratio))
+        around = tf.io.decode_and_crop_jpeg(contents, tf.concat([low, high - low], 0), channels=3, ratio=ratio)
+        return augment.slice_box(around, first - low, end - first)
 
     def other() -> tf.Tensor:
         image = tf.io.decode_image(contents, expand_animations=False)

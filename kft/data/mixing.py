@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 # Added to an example's seed, so that mixing draws numbers of its own; see kft.data.augment.
-_DRAWS, _GAMMA = (5, 0), (6, 0)
+_DRAWS, _GAMMA, _UNIFORM = (5, 0), (6, 0), (7, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,8 @@ def _beta(alpha: float, seed: "tf.Tensor") -> "tf.Tensor":
     """A draw of Beta(alpha, alpha), () float32."""
     import tensorflow as tf
 
-    # In float64, as a draw of Gamma(alpha) is about u ** (1 / alpha) for a small alpha.
-    first, second = tf.unstack(tf.random.stateless_gamma((2,), seed, tf.constant(alpha, tf.float64), dtype=tf.float64))
-    total = first + second
-    return tf.cast(tf.where(total > 0, first / tf.where(total > 0, total, 1.0), 1.0), tf.float32)
+    # Gamma(alpha) = Gamma(alpha + 1) * uniform ** (1 / alpha), by logarithms, as a small alpha makes it tiny.
+    larger = tf.random.stateless_gamma((2,), seed, tf.constant(alpha + 1, tf.float64), dtype=tf.float64)
+    uniform = 1 - tf.random.stateless_uniform((2,), seed + _UNIFORM, dtype=tf.float64)
+    first, second = tf.unstack(tf.math.log(larger) + tf.math.log(uniform) / alpha)
+    return tf.cast(tf.sigmoid(first - second), tf.float32)

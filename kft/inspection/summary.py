@@ -87,13 +87,14 @@ def after(result: Row, *, workdir: str) -> str:
         "steps": result.get("steps"),
         "training": _seconds(result.get("train_seconds")),
         "whole run": _seconds(result.get("wall_seconds")),
+        "waiting for data": _waiting(result.get("waiting_for_data")),
         "examples per second": _rounded(result.get("examples_per_second")),
         "peak memory": _bytes(result.get("peak_memory_bytes")),
         "trainable parameters": result.get("num_trainable_parameters"),
         "precision": result.get("precision"),
         "seed": result.get("seed"),
     }
-    parts = [table(rows), _list({name: value for name, value in facts.items() if value is not None})]
+    parts = [table(rows, most=20), _list({name: value for name, value in facts.items() if value is not None})]
     if _learned_nothing(result):
         parts.append(
             f"Degenerate: an accuracy of {metrics['accuracy']:.4g} is no better than always answering the largest "
@@ -200,6 +201,14 @@ def _seconds(seconds: float | None) -> str | None:
         return None if seconds is None else f"{seconds:.1f} s"
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes} min {seconds} s"
+
+
+def _waiting(shares: Sequence[float] | None) -> str | None:
+    """The part of the time of the epochs after the first, in the middle of them, and of the first."""
+    if not shares:
+        return None
+    later = f"{sorted(shares[1:])[len(shares[1:]) // 2]:.0%} of an epoch, " if shares[1:] else ""
+    return f"{later}{shares[0]:.0%} of the first"
 
 
 def _bytes(number: int | None) -> str | None:

@@ -85,8 +85,7 @@ def monitor_of(config: RunConfig, task: tasks.Task) -> tuple[str, str]:
     monitor = config.run.monitor or task.monitor
     logs = ["loss", *(metric.name for metric in task.metrics())]
     logs += [f"val_{name}" for name in logs]
-    if task.tokenize is not None:
-        logs += [f"val_{name}" for name in task.score_names]
+    logs += [f"val_{name}" for name in task.score_names if f"val_{name}" not in logs]
     if monitor not in logs:
         raise errors.unknown_name("monitor", monitor, logs)
     if monitor == task.monitor:

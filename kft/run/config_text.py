@@ -10,7 +10,7 @@ from kft.run.config import LEAVES, ROOMS, RunConfig, flat, from_flat, unknown_se
 REDACTED = "[redacted]"
 NOT_THE_RESULT = (
     *("workdir", "resume", "checkpoint_every", "workers", "worker_index", "preflight_cache"),
-    *("embeddings", "histograms", "profile_steps"),
+    *("embeddings", "histograms", "profile_steps", "image_memory"),
 )
 
 _SECRETS = (

@@ -52,6 +52,13 @@ class DataSettings(TextSettings):
         "erased_area, such as magnitude=5,crop_area=0.2; see docs/augmentation.md.",
         unit="options",
     )
+    image_memory: int = setting(
+        0,
+        "Memory for images that are decoded once, if all of them fit, and not in each epoch. 0: a quarter of what is "
+        "free; -1: none.",
+        unit="bytes",
+        limits="[-1, inf)",
+    )
     mixup: float = setting(
         0.0,
         "Alpha of mixup: each training image is blended with another one, and so is its label. 0: off.",

@@ -77,8 +77,8 @@ def load_model(workdir: str | pathlib.Path) -> KeptModel:
     if not decided["class_weights"]:
         del decided["class_weights"]
     with training.precision_scope(execution.choose(config).precision):
-        task = task_settings.make_task(config, label_names, **decided)
         backbone = setup.make_backbone(config, weights="none", kept=folder)
+        task = task_settings.make_task(config, label_names, images=backbone.tokenizer is None, **decided)
         model = setup.build_model(config, backbone, task)
     training.load_weights(model, folder / WEIGHTS, sha256=sha256)
     model.compile(loss=task.loss, metrics=task.metrics(), jit_compile=execution.uses_xla(config))

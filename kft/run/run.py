@@ -21,6 +21,7 @@ from kft.run import (
     compiling,
     config_text,
     description,
+    epoch_scores,
     execution,
     folder,
     laps,
@@ -28,10 +29,11 @@ from kft.run import (
     scoring,
     setup,
     shown,
-    text,
     watching,
 )
+from kft.run.batches import decoded_once
 from kft.run.config import RunConfig, flat, with_absolute_paths
+from kft.run.stopwatch import Stopwatch
 from kft.run.validation import validate
 
 
@@ -66,8 +68,16 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     going_on = training.newest_checkpoint(checkpoints) is not None
     # A checkpoint has all weights, but not those that mixout began with.
     run = setup.make_setup(config, sources.train, warm_start=not going_on or config.models.mixout > 0)
+    clock.end("making the model")
     batches = setup.make_batches(config, run.backbone, run.task)
-    evaluation = batches(sources.evaluation)
+    kept = {
+        "train": decoded_once(config, run, sources.train, train=True),
+        "eval": decoded_once(config, run, sources.evaluation),
+    }
+    if kept["train"].bytes:
+        run = dataclasses.replace(run, batches=batches(kept["train"].source, train=True))
+    clock.end("decoding images")
+    evaluation = batches(kept["eval"].source)
     digests = _digests(sources)
     callbacks = _callbacks(config, run, workdir, checkpoints, sources, evaluation, digests)
     stopwatch = callbacks[0]
@@ -117,45 +127,14 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     clock.end("writing the results")
     result["wall_seconds"] = time.perf_counter() - started
     result["seconds"] = clock.seconds
-    stored = {"frozen_part": run.model.history.cache, "digests": digests, "rollbacks": callbacks[-1].rollbacks}
+    stored = {"images_in_memory": {role: images.reason for role, images in kept.items()}}
+    stored |= {"frozen_part": run.model.history.cache, "digests": digests, "rollbacks": callbacks[-1].rollbacks}
     write_json(workdir / "run.json", description.decisions(config, sources, run, evaluation) | stored)
     write_json(workdir / "result.json", result)
     inspection.write_report(workdir)
     if verbose:
         print("\n" + inspection.after(result, workdir=str(workdir)), flush=True)
     return result
-
-
-class _Stopwatch(keras.callbacks.Callback):
-    """Seconds from the first batch read to the last update; a hook at each step would make each one wait."""
-
-    def on_train_begin(self, logs=None):
-        self._began = time.perf_counter()
-        self.seconds = self.evaluation_seconds = self.first_step_seconds = 0.0
-        self.model.step_hooks.append(self._first_step)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._updates = True
-
-    def on_test_begin(self, logs=None):
-        self._updates_end()
-        self._test_began = time.perf_counter()
-
-    def on_test_end(self, logs=None):
-        self.evaluation_seconds += time.perf_counter() - self._test_began
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._updates_end()
-
-    def _first_step(self):
-        self.first_step_seconds = time.perf_counter() - self._began
-        # A new list, as the old one is being gone through.
-        self.model.step_hooks = [hook for hook in self.model.step_hooks if hook != self._first_step]
-
-    def _updates_end(self):
-        if self._updates:
-            self.seconds = time.perf_counter() - self._began
-            self._updates = False
 
 
 def _callbacks(
@@ -169,7 +148,7 @@ def _callbacks(
 ) -> list[keras.callbacks.Callback]:
     """A stopwatch, what keeps the best model, TensorBoard, the plateau if there is one, checkpoints; in this order.
 
-    Before all but the stopwatch, what puts the scores of texts into the logs.
+    Before all but the stopwatch, what puts the scores over all examples into the logs.
     """
     monitor, mode = compiling.monitor_of(config, run.task)
     keep = training.KeepBest(
@@ -179,10 +158,10 @@ def _callbacks(
         patience_from_epoch=run.phase_epochs()[-1][0],
         restore=config.run.keep == "best",
     )
-    scores = text.callbacks(config, run.task, monitor, evaluation, sources.evaluation)
+    scores = epoch_scores.callbacks(run.task, monitor, evaluation, sources.evaluation)
     schedule = schedules.picture(run.learning_rate, run.steps, workdir / "schedule.png")
     board = watching.tensorboard(config, run, workdir, sources, evaluation, pictures={"schedule": schedule})
-    callbacks = [_Stopwatch(), training.CompilationsAsPlanned(), *scores, keep, board]
+    callbacks = [Stopwatch(), training.CompilationsAsPlanned(), *scores, keep, board]
     if config.schedules.plateau:
         callbacks.append(schedules.PlateauCallback(run.learning_rate, monitor=monitor))
     checkpoint = training.Checkpoint(
@@ -227,7 +206,7 @@ def _threads() -> list[Any]:
     return [cores, set_here, *(os.environ.get(name) for name in names)]
 
 
-def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stopwatch: _Stopwatch) -> dict[str, Any]:
+def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stopwatch: Stopwatch) -> dict[str, Any]:
     model = run.model
     steps = int(model.optimizer.iterations.numpy())
     here = len(model.history.epoch)
@@ -236,6 +215,7 @@ def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stop
         "epochs": steps // run.lengths["steps_per_epoch"],
         "steps": steps,
         "train_seconds": stopwatch.seconds,
+        "waiting_for_data": stopwatch.waiting,
         "examples_per_second": here * run.batches.num_examples / stopwatch.seconds if here else None,
         "peak_memory_bytes": resources.process_bytes(),
         "xla": bool(model.jit_compile),

@@ -47,20 +47,24 @@ def evaluate(workdir: str | os.PathLike, spec: str, *, data_root: str = "") -> d
 def score(
     model, batches, *, task: tasks.Task | None = None, predicted: Sequence[dict[str, Any]] | None = None
 ) -> dict[str, float]:
-    """Loss and metrics over one epoch of batches; of text, with the scores over all of it together.
+    """Loss and metrics over one epoch of batches, and the scores over all examples together.
 
     Args:
       model: compiled.
       batches: in the order of their source.
-      task: of the model.
+      task: of the model; None for loss and metrics alone.
       predicted: what the task decodes, where that is known.
     """
     metrics = {name: float(value) for name, value in model.evaluate(batches, verbose=0, return_dict=True).items()}
-    if task is None or task.tokenize is None:
+    if task is None:
         return metrics
     if predicted is None:
-        predicted = _decoded(model, task, batches, batches.source)
-    return {**task.corpus_scores(predicted, task.references(batches.source)), **metrics}
+        predicted = decoder(model, batches, batches.source)(task)
+    return metrics | {
+        name: score
+        for name, score in task.corpus_scores(predicted, task.references(batches.source)).items()
+        if name not in metrics
+    }
 
 
 def predict(workdir: str | os.PathLike, places: Sequence[str | os.PathLike]) -> Iterator[dict[str, Any]]:
@@ -98,24 +102,22 @@ def _to_predict(kept: model_folder.KeptModel, places: Sequence[str]) -> data.Sou
 
 def predictions(model, task, batches, source) -> Iterator[dict[str, Any]]:
     """What the task decodes for each example of a source, with its key as "file"."""
-    for key, decoded in zip(source.keys, _decoded(model, task, batches, source), strict=True):
+    for key, decoded in zip(source.keys, decoder(model, batches, source)(task), strict=True):
         yield {"file": key, **decoded}
 
 
-def _decoded(model, task, batches, source) -> list[dict[str, Any]]:
-    return _decoder(model, batches, source)(task)
-
-
-def _decoder(model, batches, source) -> Callable[[tasks.Task], list[dict[str, Any]]]:
+def decoder(model, batches, source) -> Callable[[tasks.Task], list[dict[str, Any]]]:
     """What a task decodes, of logits that are computed once."""
     logits = {}
 
     def decode(task):
-        if task.tokenize is None:
-            return task.decode(model.predict(batches, verbose=0))
+        table = getattr(batches, "table", None)
         if not logits:
-            logits["all"] = text.predict(model, batches, per_token=task.per_token)
-        return task.decode(logits["all"], table=batches.table, source=source)
+            images = table is None
+            logits["all"] = (
+                model.predict(batches, verbose=0) if images else text.predict(model, batches, per_token=task.per_token)
+            )
+        return task.decode(logits["all"], table=table, source=source)
 
     return decode
 
@@ -130,7 +132,7 @@ def predict_evaluation(
 
     Returns: the task as it decodes from now on, and the predictions.
     """
-    task, decode, references = run.task, _decoder(run.model, batches, source), run.task.references(source)
+    task, decode, references = run.task, decoder(run.model, batches, source), run.task.references(source)
     predicted = decode(task)
     if task.calibrate is not None:
         task = task.calibrated(task.calibrate(predicted, references))

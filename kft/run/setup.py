@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from kft import data, errors, models, tasks, trainable, training
 from kft.run import compiling, execution, task_settings, text
+from kft.run.batches import make_batches
 from kft.run.config import RunConfig
 
 
@@ -125,50 +125,6 @@ def image_format(config: RunConfig) -> data.ImageFormat | None:
     )
 
 
-def make_batches(
-    config: RunConfig, backbone: models.Backbone, task: tasks.Task, *, num_replicas: int = 1
-) -> Callable[..., tf.data.Dataset]:
-    """The function from a source to its batches, augmented and shuffled only for training."""
-
-    def batches(source: data.Source, *, train: bool = False) -> tf.data.Dataset:
-        mixing = data.Mixing(config.data.mixup, config.data.cutmix) if train else None
-        if task.tokenize is not None:
-            if mixing:
-                raise errors.InputError(
-                    f"Got {mixing!r} for the task {task.name!r}. Expected neither for text, which cannot be blended. "
-                    "Leave out --mixup and --cutmix."
-                )
-            table = text.tokenize(config, task, backbone, source)
-            how = {"train": train, "xla": execution.uses_xla(config), "num_replicas": num_replicas}
-            return text.make_batches(config, backbone, table, source, **how)
-        if source.records is not None or (backbone.image_size is None and backbone.tokenizer is not None):
-            raise errors.InputError(
-                f"Got {source.name!r} and backbone {backbone.name!r} for the task {task.name!r}. Expected images. "
-                "Correct them, or the task."
-            )
-        augmentation = ",".join(config.data.augmentation) if train else ""
-        encode = data.image_encoder(
-            image_size=backbone.image_size,
-            channels=backbone.model.inputs[0].shape[-1],
-            augmentation=augmentation or "none",
-            augmentation_options=parse_options(config.data.augmentation_options, what="augmentation_options")
-            if train
-            else None,
-        )
-        return data.batches(
-            source,
-            encode=encode,
-            preprocess=backbone.preprocess,
-            global_batch_size=config.run.global_batch_size,
-            seed=config.run.seed,
-            shuffle=train,
-            sampling=config.data.sampling if train else "all",
-            mixing=mixing,
-        )
-
-    return batches
-
-
 def make_backbone(
     config: RunConfig, *, weights: str | None = None, kept: str | os.PathLike | None = None
 ) -> models.Backbone:
@@ -212,7 +168,8 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
     _check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
     with strategy.scope(), training.precision_scope(execution.choose(config).precision):
         weights = task_settings.class_weights_of(config, train)
-        task = task_settings.make_task(config, train.label_names, class_weights=weights)
+        images = train.records is None
+        task = task_settings.make_task(config, train.label_names, images=images, class_weights=weights)
         backbone = make_backbone(config)
         model = build_model(config, backbone, task)
         report = _warm_start(config, model, train) if warm_start else None

@@ -14,6 +14,7 @@ def make_task(
     config: RunConfig,
     label_names: Sequence[str],
     *,
+    images: bool = False,
     class_weights: Sequence[float] | None = None,
     calibration: dict[str, Any] | None = None,
 ) -> tasks.Task:
@@ -22,6 +23,7 @@ def make_task(
     Args:
       config: of the run.
       label_names: of the classes.
+      images: whether the examples are images, for a task that takes texts too.
       class_weights: those that the training data gave, instead of the config's.
       calibration: what the evaluation data chose, or None.
 
@@ -37,6 +39,8 @@ def make_task(
                 f"Got --{option}={settings[option]!r} for the task {name!r}. Expected it with one of: {takers}. "
                 "Leave it out."
             )
+    if "images" in tasks.OPTIONS[name]:
+        options["images"] = images
     if not options.get("window_overlap", 1):
         del options["window_overlap"]  # 0: the task's own
     if class_weights is not None:

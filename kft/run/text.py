@@ -5,7 +5,6 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -177,34 +176,3 @@ def truncation_warnings(role: str, batches: tf.data.Dataset) -> list[str]:
         f"{role}: Got {table.num_truncated} texts ({share:.1%}) that lose tokens at the end, as they have more than "
         f"{table.lengths.max()}. Expected at most 5 percent. Raise --sequence_length, or shorten them."
     ]
-
-
-def callbacks(
-    config: RunConfig, task: tasks.Task, monitor: str, evaluation: tf.data.Dataset, source: data.Source
-) -> list[keras.callbacks.Callback]:
-    """What a run on text is watched by; the scores over the whole data only where they are needed in each epoch."""
-    if task.tokenize is None:
-        return []
-    scored = task.per_token or monitor in [f"val_{name}" for name in task.score_names]
-    return [CorpusScores(task, evaluation, source)] if scored else []
-
-
-class CorpusScores(keras.callbacks.Callback):
-    """Puts the scores over the whole evaluation data into the logs of each epoch, as val_NAME.
-
-    Args:
-      task: whose scores they are.
-      batches: of the evaluation data.
-      source: of the same.
-    """
-
-    def __init__(self, task: tasks.Task, batches: tf.data.Dataset, source: data.Source):
-        super().__init__()
-        self.task, self.batches, self.source = task, batches, source
-        self._references = task.references(source)
-
-    def on_epoch_end(self, epoch, logs=None):
-        logits = predict(self.model, self.batches, per_token=self.task.per_token)
-        predictions = self.task.decode(logits, table=self.batches.table, source=self.source)
-        for name, score in self.task.corpus_scores(predictions, self._references).items():
-            logs.setdefault(f"val_{name}", score)

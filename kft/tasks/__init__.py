@@ -19,9 +19,9 @@ TASKS = {
 _HEAD = ("head_dropout", "head_dropout_samples", "head_hidden_units", "head_activation")
 _CLASSES = (*_HEAD, "label_smoothing", "class_weights", "focal_gamma")
 OPTIONS = {
-    "image_classification": _CLASSES,
+    "image_classification": (*_CLASSES, "multi_label"),
     "question_answering": (*_HEAD, "window_overlap", "max_answer_length"),
-    "regression": _HEAD,
+    "regression": (*_HEAD, "images"),
     "text_classification": (*_CLASSES, "multi_label"),
     "token_classification": (*_CLASSES, "window_overlap"),
 }
@@ -53,7 +53,8 @@ def make_task(name: str, *, label_names: Sequence[str] = (), **options: Any) -> 
         label_smoothing: share of the target spread over all classes, in [0, 1) (0).
         class_weights: how much the examples of each class count in the loss: numbers in the order of the classes, or a
           dict from names; see `balanced_class_weights` (1 each).
-        multi_label: whether a text may have any number of the labels (False).
+        multi_label: whether an example may have any number of the labels (False).
+        images: whether the numbers are of images, not of texts (False).
         window_overlap: tokens that neighbouring windows over a long text share (32; 128 for questions).
         max_answer_length: the most tokens of an answer (30).
         focal_gamma: exponent >= 0 of the focal factor, by which well-predicted examples count less (0).
@@ -69,4 +70,6 @@ def make_task(name: str, *, label_names: Sequence[str] = (), **options: Any) -> 
     for option in options:
         if option not in OPTIONS[name]:
             raise errors.unknown_name(f"option of {name}", option, OPTIONS[name])
-    return make(label_names=label_names, **options)
+    settings = tables.load_place("kft.tasks.head_settings:HeadSettings")
+    own = {option: options.pop(option) for option in [*options] if option in settings.__dataclass_fields__}
+    return make(label_names=label_names, settings=settings(**own), **options)

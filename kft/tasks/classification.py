@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from kft import errors
-from kft.models import heads
 from kft.tasks import scores
+from kft.tasks.head_settings import HeadSettings
 from kft.tasks.losses import SmoothedCrossentropy, hard_labels
 from kft.tasks.task import Task
 
@@ -20,45 +20,34 @@ def classification(
     name: str,
     *,
     label_names: Sequence[str],
-    head_dropout: float = 0.0,
-    head_dropout_samples: int = 1,
-    head_hidden_units: Sequence[int] | str = (),
-    head_activation: str = "relu",
-    label_smoothing: float = 0.0,
-    class_weights: Sequence[float] | Mapping[str, float] = (),
-    focal_gamma: float = 0.0,
+    settings: HeadSettings,
     tokenize: Callable | None = None,
 ) -> Task:
     """Classes that exclude each other: cross-entropy, accuracy, and top-5 accuracy for more than 5 classes.
 
-    Scores over the whole data: accuracy, macro and micro F1, Matthews' correlation.
+    Scores over the whole data: accuracy, macro and micro F1, Matthews' correlation, F1 of each class.
 
     Args:
       name: of the task.
+      label_names: of the classes.
+      settings: of head and loss.
       tokenize: of the task.
 
-    The others, and Raises: see `kft.tasks.make_task`.
+    Raises: InputError, see `kft.tasks.make_task`.
     """
     label_names = as_label_names(label_names)
     return Task(
         name=name,
         label_names=label_names,
-        head=functools.partial(
-            heads.make_head,
-            num_outputs=len(label_names),
-            dropout=head_dropout,
-            dropout_samples=head_dropout_samples,
-            hidden_units=heads.as_hidden_units(head_hidden_units),
-            activation=head_activation,
-        ),
-        loss=SmoothedCrossentropy(label_smoothing, as_class_weights(class_weights, label_names), focal_gamma),
+        head=settings.head(num_outputs=len(label_names)),
+        loss=settings.loss(SmoothedCrossentropy, label_names),
         metrics=functools.partial(_metrics, len(label_names)),
         monitor="val_accuracy",
         monitor_mode="max",
         decode=functools.partial(_decode, label_names),
         references=_references,
-        corpus_scores=_corpus_scores,
-        score_names=scores.OF_LABELS,
+        corpus_scores=functools.partial(_corpus_scores, label_names),
+        score_names=(*scores.OF_LABELS, *(f"f1_{label}" for label in label_names)),
         tokenize=tokenize,
     )
 
@@ -73,35 +62,6 @@ def as_label_names(label_names: Sequence[str]) -> tuple[str, ...]:
             "Expected at least 2 classes, each named once. Check the class folders or the label column."
         )
     return label_names
-
-
-def as_class_weights(
-    class_weights: Sequence[float] | Mapping[str, float], label_names: Sequence[str]
-) -> tuple[float, ...]:
-    """One weight for each class.
-
-    Args:
-      class_weights: in the order of the classes, or by their names, where those left out have 1; empty for none.
-      label_names: of the classes.
-
-    Raises: InputError for an unknown class, another number of weights, a weight below 0 or all of them 0.
-
-    Example:
-      >>> as_class_weights({"yes": 3}, ["no", "yes"])
-      (1.0, 3.0)
-    """
-    if isinstance(class_weights, Mapping):
-        for name in class_weights:
-            if name not in label_names:
-                raise errors.unknown_name("class with a weight", name, label_names)
-        class_weights = [class_weights.get(name, 1) for name in label_names] if class_weights else ()
-    weights = tuple(map(float, class_weights))
-    if weights and (len(weights) != len(label_names) or not all(0 <= w < np.inf for w in weights) or not any(weights)):
-        raise errors.InputError(
-            f"Got class_weights={class_weights!r}. Expected {len(label_names)} numbers >= 0, not all of them 0, one "
-            f"for each of {', '.join(map(repr, label_names))}. Use 'balanced', or leave it out."
-        )
-    return weights
 
 
 def balanced_class_weights(num_examples_per_class: Mapping[str, int]) -> tuple[float, ...]:
@@ -149,5 +109,5 @@ def _references(source: Any) -> list[str | None]:
     return [source.label_names[label] if label >= 0 else None for label in source.labels]
 
 
-def _corpus_scores(predictions: Sequence[dict[str, Any]], references: Sequence[str]) -> dict[str, float]:
-    return scores.of_labels([prediction["label"] for prediction in predictions], references)
+def _corpus_scores(label_names, predictions, references) -> dict[str, float]:
+    return scores.of_labels([prediction["label"] for prediction in predictions], references, label_names)

@@ -1,18 +1,16 @@
-"""Any number of labels for each text."""
+"""Any number of labels for each example, whatever the examples are."""
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from kft import errors
-from kft.data.token_table import TokenTable
-from kft.models import heads
-from kft.tasks import scores, text_rows
-from kft.tasks.classification import as_class_weights
+from kft.tasks import scores
+from kft.tasks.head_settings import HeadSettings
 from kft.tasks.losses import SigmoidCrossentropy
 from kft.tasks.task import Task
 
@@ -23,13 +21,8 @@ def multi_label(
     name: str,
     *,
     label_names: Sequence[str],
-    head_dropout: float = 0.0,
-    head_dropout_samples: int = 1,
-    head_hidden_units: Sequence[int] | str = (),
-    head_activation: str = "relu",
-    label_smoothing: float = 0.0,
-    class_weights: Sequence[float] | Mapping[str, float] = (),
-    focal_gamma: float = 0.0,
+    settings: HeadSettings,
+    tokenize: Callable | None = None,
 ) -> Task:
     """Labels that do not exclude each other: a sigmoid for each, and a threshold that can be chosen.
 
@@ -37,8 +30,11 @@ def multi_label(
 
     Args:
       name: of the task.
+      label_names: of the labels.
+      settings: of head and loss.
+      tokenize: of the task.
 
-    The others, and Raises: see `kft.tasks.make_task`.
+    Raises: InputError, see `kft.tasks.make_task`.
     """
     label_names = tuple(label_names)
     if not label_names or len(set(label_names)) < len(label_names):
@@ -48,15 +44,8 @@ def multi_label(
     task = Task(
         name=name,
         label_names=label_names,
-        head=functools.partial(
-            heads.make_head,
-            num_outputs=len(label_names),
-            dropout=head_dropout,
-            dropout_samples=head_dropout_samples,
-            hidden_units=heads.as_hidden_units(head_hidden_units),
-            activation=head_activation,
-        ),
-        loss=SigmoidCrossentropy(label_smoothing, as_class_weights(class_weights, label_names), focal_gamma),
+        head=settings.head(num_outputs=len(label_names)),
+        loss=settings.loss(SigmoidCrossentropy, label_names),
         metrics=lambda: [keras.metrics.MeanMetricWrapper(_accuracy, name="label_accuracy")],
         monitor="val_micro_f1",
         monitor_mode="max",
@@ -64,7 +53,7 @@ def multi_label(
         references=_references,
         corpus_scores=functools.partial(_corpus_scores, label_names),
         score_names=(*scores.OF_SETS, *(f"f1_{label}" for label in label_names)),
-        tokenize=_tokenize,
+        tokenize=tokenize,
         calibrate=functools.partial(best_thresholds, label_names),
     )
     return dataclasses.replace(task, calibrated=functools.partial(_calibrated, task))
@@ -110,10 +99,6 @@ def _calibrated(task: Task, calibration: Mapping[str, Mapping[str, float]]) -> T
     return dataclasses.replace(
         task, decode=functools.partial(_decode, task.label_names, thresholds), calibration=dict(calibration)
     )
-
-
-def _tokenize(source: Any, tokenizer: Any, *, max_length: int) -> TokenTable:
-    return text_rows.tokenize(source, tokenizer, max_length=max_length, targets=source.targets)
 
 
 def _accuracy(y_true, y_pred):

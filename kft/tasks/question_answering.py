@@ -13,6 +13,7 @@ from kft.data.token_table import TokenTable
 from kft.models import heads
 from kft.tasks import answer_scores, question_rows
 from kft.tasks.answer_spans import Spans, best_spans, null_scores
+from kft.tasks.head_settings import HeadSettings
 from kft.tasks.losses import SpanCrossentropy
 from kft.tasks.task import Task
 
@@ -24,10 +25,7 @@ SHOWN = 3
 def question_answering(
     *,
     label_names: Sequence[str] = (),
-    head_dropout: float = 0.0,
-    head_dropout_samples: int = 1,
-    head_hidden_units: Sequence[int] | str = (),
-    head_activation: str = "relu",
+    settings: HeadSettings,
     window_overlap: int = 128,
     max_answer_length: int = 30,
 ) -> Task:
@@ -55,13 +53,7 @@ def question_answering(
     task = Task(
         name="question_answering",
         label_names=(),
-        head=functools.partial(
-            heads.make_span_head,
-            dropout=head_dropout,
-            dropout_samples=head_dropout_samples,
-            hidden_units=heads.as_hidden_units(head_hidden_units),
-            activation=head_activation,
-        ),
+        head=settings.head(heads.make_span_head),
         loss=SpanCrossentropy(),
         metrics=lambda: [keras.metrics.MeanMetricWrapper(_both_right, name="accuracy")],
         monitor="val_f1",

@@ -1,6 +1,5 @@
-"""One number for each text, or pair of texts."""
+"""One number for each image, text, or pair of texts."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +7,8 @@ import keras
 import numpy as np
 
 from kft import errors
-from kft.data.token_table import TokenTable
-from kft.models import heads
 from kft.tasks import scores, text_rows
+from kft.tasks.head_settings import HeadSettings
 from kft.tasks.losses import SquaredError
 from kft.tasks.task import Task
 
@@ -18,14 +16,17 @@ from kft.tasks.task import Task
 def regression(
     *,
     label_names: Sequence[str] = (),
-    head_dropout: float = 0.0,
-    head_dropout_samples: int = 1,
-    head_hidden_units: Sequence[int] | str = (),
-    head_activation: str = "relu",
+    settings: HeadSettings,
+    images: bool = False,
 ) -> Task:
     """A number: squared error. Scores over the whole data: Pearson's and Spearman's correlation, mean squared error.
 
-    Args and Raises: see `kft.tasks.make_task`. There are no label names.
+    Args:
+      label_names: none.
+      settings: of the head.
+      images: whether the examples are images.
+
+    Raises: InputError for label names; and see `kft.tasks.make_task`.
     """
     if label_names:
         raise errors.InputError(
@@ -35,14 +36,7 @@ def regression(
     return Task(
         name="regression",
         label_names=(),
-        head=functools.partial(
-            heads.make_head,
-            num_outputs=1,
-            dropout=head_dropout,
-            dropout_samples=head_dropout_samples,
-            hidden_units=heads.as_hidden_units(head_hidden_units),
-            activation=head_activation,
-        ),
+        head=settings.head(num_outputs=1),
         loss=SquaredError(),
         metrics=lambda: [keras.metrics.MeanMetricWrapper(_absolute_error, name="mean_absolute_error")],
         monitor="val_loss",
@@ -51,12 +45,8 @@ def regression(
         references=lambda source: np.asarray(source.targets, "float64").tolist(),
         corpus_scores=_corpus_scores,
         score_names=scores.OF_VALUES,
-        tokenize=_tokenize,
+        tokenize=None if images else text_rows.with_targets,
     )
-
-
-def _tokenize(source: Any, tokenizer: Any, *, max_length: int) -> TokenTable:
-    return text_rows.tokenize(source, tokenizer, max_length=max_length, targets=source.targets)
 
 
 def _absolute_error(y_true, y_pred):

@@ -11,20 +11,22 @@ OF_SETS = ("micro_f1", "macro_f1", "exact_match")
 OF_VALUES = ("pearson", "spearman", "mean_squared_error")
 
 
-def of_labels(predicted: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """Accuracy, F1 and Matthews' correlation of one label for each example.
+def of_labels(predicted: Sequence[str], references: Sequence[str], label_names: Sequence[str] = ()) -> dict[str, float]:
+    """Accuracy, F1 and Matthews' correlation of one label for each example; "f1_" and its name for each class.
 
     With confusion matrix C (C[i, j]: how many of class i were predicted as j), trace c, sum s, row sums t and column
     sums p:
 
         accuracy = micro_f1 = c / s
-        macro_f1 = mean over classes k of 2 * C[k, k] / (t[k] + p[k])
+        f1[k] = 2 * C[k, k] / (t[k] + p[k]), 0 where that is 0 / 0
+        macro_f1 = mean of f1[k]
         matthews = (c * s - sum(t * p)) / sqrt((s**2 - sum(p**2)) * (s**2 - sum(t**2))), 0 where that is 0 / 0
 
     Classes that are neither referred to nor predicted are left out of the mean.
 
     Args:
       predicted, references: label names, as many of each.
+      label_names: the classes whose F1 is told.
 
     Raises: InputError if their numbers differ, or there are none.
     Reference: Gorodkin 2004, eq. 8 (Matthews' correlation of several classes).
@@ -43,8 +45,14 @@ def of_labels(predicted: Sequence[str], references: Sequence[str]) -> dict[str, 
     accuracy = float(hits.sum() / total)
     spread = (total**2 - (found**2).sum()) * (total**2 - (given**2).sum())
     matthews = (hits.sum() * total - (given * found).sum()) / np.sqrt(spread) if spread else 0.0
-    macro_f1 = float((2 * hits / (given + found)).mean())
-    return {"accuracy": accuracy, "macro_f1": macro_f1, "micro_f1": accuracy, "matthews": float(matthews)}
+    f1 = dict(zip(names.tolist(), (2 * hits / (given + found)).tolist(), strict=True))
+    return {
+        "accuracy": accuracy,
+        "macro_f1": float(np.mean([*f1.values()])),
+        "micro_f1": accuracy,
+        "matthews": float(matthews),
+        **{f"f1_{name}": f1.get(name, 0.0) for name in label_names},
+    }
 
 
 def of_sets(

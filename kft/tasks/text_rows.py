@@ -42,6 +42,12 @@ def tokenize(source: Any, tokenizer: Any, *, max_length: int, targets: np.ndarra
     )
 
 
+def with_targets(source: Any, tokenizer: Any, *, max_length: int) -> TokenTable:
+    """The rows of `tokenize` with the source's targets, or its labels where it has none."""
+    targets = source.labels if source.targets is None else source.targets
+    return tokenize(source, tokenizer, max_length=max_length, targets=targets)
+
+
 def cut(lengths: np.ndarray, room: int) -> np.ndarray:
     """The lengths of one text or two after cutting, longest first.
 

@@ -1,7 +1,7 @@
 """A label for each word of a sentence, such as the tags of named entities."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,9 +10,9 @@ import numpy as np
 from kft import errors
 from kft.data import tag_scheme
 from kft.data.token_table import TokenTable
-from kft.models import heads
 from kft.tasks import scores, word_rows
-from kft.tasks.classification import as_class_weights, as_label_names, softmax
+from kft.tasks.classification import as_label_names, softmax
+from kft.tasks.head_settings import HeadSettings
 from kft.tasks.losses import TokenCrossentropy
 from kft.tasks.task import Task
 
@@ -23,13 +23,7 @@ OF_ENTITIES = ("f1", "precision", "recall", "accuracy")
 def token_classification(
     *,
     label_names: Sequence[str],
-    head_dropout: float = 0.0,
-    head_dropout_samples: int = 1,
-    head_hidden_units: Sequence[int] | str = (),
-    head_activation: str = "relu",
-    label_smoothing: float = 0.0,
-    class_weights: Sequence[float] | Mapping[str, float] = (),
-    focal_gamma: float = 0.0,
+    settings: HeadSettings,
     window_overlap: int = 32,
 ) -> Task:
     """Tags of words: cross-entropy at the first piece of each word.
@@ -47,16 +41,8 @@ def token_classification(
     return Task(
         name="token_classification",
         label_names=label_names,
-        head=functools.partial(
-            heads.make_head,
-            num_outputs=len(label_names),
-            dropout=head_dropout,
-            dropout_samples=head_dropout_samples,
-            hidden_units=heads.as_hidden_units(head_hidden_units),
-            activation=head_activation,
-            per_token=True,
-        ),
-        loss=TokenCrossentropy(label_smoothing, as_class_weights(class_weights, label_names), focal_gamma),
+        head=settings.head(num_outputs=len(label_names), per_token=True),
+        loss=settings.loss(TokenCrossentropy, label_names),
         metrics=lambda: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         monitor="val_f1" if with_entities else "val_accuracy",
         monitor_mode="max",

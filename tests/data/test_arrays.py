@@ -76,3 +76,24 @@ def test_files_that_are_no_npz(tmp_path):
             data.load(f"arrays:{tmp_path}/{name}")
     with pytest.raises(errors.InputError, match="not there.*Did you mean .*text.npz"):
         data.load(f"arrays:{tmp_path}/texts.npz")
+
+
+def test_several_labels_and_numbers():
+    x = np.zeros((3, 2, 2), np.uint8)
+    sets = data.from_arrays(x, [[0, 1], [1, 1], [0, 2]], labels="sets", label_names=("a", "b"))
+    np.testing.assert_array_equal(sets.targets, [[0, 1], [1, 1], [0, 2]])
+    assert sets.label_names == ("a", "b") and [problem.index for problem in sets.problems] == [2]
+    assert data.from_arrays(x, np.zeros((3, 1)), labels="sets").label_names == ("0",)
+    numbers = data.from_arrays(x, [0.5, np.nan, -3], labels="numbers")
+    assert numbers.label_names == () and [problem.index for problem in numbers.problems] == [1]
+    assert numbers.targets.dtype == np.float32 and (numbers.labels == -1).all()
+    for y, labels, message in (
+        ([1, 2, 3], "sets", "rows of 0 and 1"),
+        (np.zeros((3, 2)), "numbers", "3 numbers"),
+        (np.zeros((3, 2)), "classes", "3 whole numbers"),
+        ([1, 2, 3], "number", "Did you mean 'numbers'"),
+    ):
+        with pytest.raises(errors.InputError, match=message):
+            data.from_arrays(x, y, labels=labels)
+    with pytest.raises(errors.InputError, match="2 columns of y"):
+        data.from_arrays(x, np.zeros((3, 2)), labels="sets", label_names=("a", "b", "c"))

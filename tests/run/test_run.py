@@ -54,7 +54,9 @@ def test_result_json_holds_every_key_and_is_what_was_returned(finished):
     assert result == finished.result
     for key, kind in RESULT.items():
         assert type(result[key]) is kind, key
-    assert result["metrics"].keys() == result["test_metrics"].keys() == {"loss", "accuracy"}
+    assert result["metrics"].keys() == result["test_metrics"].keys() == {
+        "loss", "accuracy", "macro_f1", "micro_f1", "matthews", *(f"f1_{name}" for name in digit_photos.CLASSES)
+    }  # fmt: skip
     assert result["versions"].keys() >= {"kft", "tensorflow", "keras", "numpy", "python"}
     assert len(result["variables_sha256"]) == 64
 
@@ -115,8 +117,8 @@ def test_the_kept_model_is_that_of_the_best_epoch(finished):
 
 def test_metrics_are_those_of_the_kept_model(finished):
     logs = finished.logs[finished.result["best_epoch"] - 1]
-    for name, value in finished.result["metrics"].items():
-        assert value == pytest.approx(logs[f"val_{name}"], rel=1e-6)
+    for name in ("loss", "accuracy"):
+        assert finished.result["metrics"][name] == pytest.approx(logs[f"val_{name}"], rel=1e-6)
     assert finished.result["metrics"]["accuracy"] > 0.5
 
 

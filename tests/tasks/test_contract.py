@@ -15,7 +15,12 @@ from tests.tasks.tokenizers import PieceTokenizer
 LABELS = ("a", "b", "c", "d", "e", "f", "g")
 
 
-CASES = [*((name, {}) for name in TASKS), ("text_classification", {"multi_label": True})]
+CASES = [
+    *((name, {}) for name in TASKS),
+    ("text_classification", {"multi_label": True}),
+    ("image_classification", {"multi_label": True}),
+    ("regression", {"images": True}),
+]
 WITHOUT_LABELS = ("question_answering", "regression")
 
 
@@ -94,8 +99,8 @@ def head_model(task, table):
 def one_batch(task, table, source, logits):
     """What the loss is given for all rows as one batch: labels, weights; and the logits as `decode` takes them."""
     if not task.per_token:
-        targets = source.labels if table is None else table.targets
-        return targets, np.ones(2), logits
+        targets = source.labels if source.targets is None else source.targets
+        return targets if table is None else table.targets, np.ones(2), logits
     present = np.arange(table.lengths.max()) < table.lengths[:, None]
     if not table.per_token:
         return table.targets, np.ones(2), logits[present]
