@@ -47,7 +47,7 @@ def _metrics(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
         row |= {
             "best epoch": run.result.get("best_epoch"),
             "training": report_elements.duration(run.result.get("train_seconds")),
-            "examples / s": report_elements.value(run.result.get("examples_per_second")),
+            "examples / s": report_training.rounded(run.result.get("examples_per_second")),
             "seed": run.result.get("seed"),
         }
         rows.append(row)

@@ -115,7 +115,7 @@ def _example(row: Mapping[str, Any]) -> Markup:
     if _PICTURE.fullmatch(uri):
         side = row.get("width")
         tiny = "tiny" if isinstance(side, int) and side < 48 else None
-        picture = element("img", src=uri, alt=f"picture of {key}", loading="lazy", class_=tiny)
+        picture = element("img", src=uri, alt=f"picture of {key}", class_=tiny)
     said = element("q", text) if text is not None else None
     name = element("div", key.replace("\\", "/").rsplit("/", 1)[-1][-60:], class_="key-of", title=key) if key else None
     return element("div", picture, said, below, name, class_="example")

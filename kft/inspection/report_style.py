@@ -52,7 +52,8 @@ th { font-weight: 600; color: var(--dim); } .number { text-align: right; white-s
   min-width: 2.6em; } .matrix .zero { color: var(--dim); }
 .matrix td.hit { outline: 2px solid var(--c0); outline-offset: -2px; }
 .examples { display: grid; grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); gap: 10px; }
-.small { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)); gap: 8px; }
+.small { grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); gap: 8px; }
+.small .key-of { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .example { font-size: 0.8rem; line-height: 1.35; break-inside: avoid; background: var(--card);
   border: 1px solid var(--line); border-radius: 8px; padding: 6px; }
 .example img { width: 100%; image-rendering: auto; border-radius: 4px; display: block; margin-bottom: 4px;

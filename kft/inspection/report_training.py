@@ -62,7 +62,7 @@ def speed(run: RunFolder) -> Markup | None:
     result = run.result
     numbers = report_elements.facts(
         {
-            "examples per second": _rounded(result.get("examples_per_second")),
+            "examples per second": rounded(result.get("examples_per_second")),
             "training": report_elements.duration(result.get("train_seconds")),
             "whole run": report_elements.duration(result.get("wall_seconds")),
             "peak memory": _gib(result.get("peak_memory_bytes")),
@@ -127,7 +127,8 @@ def repeat(run: RunFolder) -> Markup | None:
     return report_elements.section("repeat", "Flags to repeat it", flags, everything)
 
 
-def _rounded(number: Any) -> Any:
+def rounded(number: Any) -> Any:
+    """A number as a whole one."""
     return round(number) if isinstance(number, (int, float)) else None
 
 

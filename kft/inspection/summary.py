@@ -221,10 +221,19 @@ def block_name(pattern: str) -> str:
     Example:
       >>> block_name("layers/(attention|dense)/.*")
       'layers/attention.dense'
-      >>> block_name("block_[12]_.*")
-      'block_1.2'
+      >>> block_name("block_1[0-2]_.*")
+      'block_10-12'
+      >>> block_name("Conv_1(_bn)?/.*")
+      'Conv_1'
     """
     name = re.sub(r"\\(.)", r"\1", pattern.removesuffix("/.*").removesuffix(".*"))
-    name = re.sub(r"\[([^\]]+)\]", lambda match: match[1] if "-" in match[1] else ".".join(match[1]), name)
+    name = re.sub(r"\([^()]*\)\?", "", name).removesuffix("/.*").removesuffix("/")
+    name = re.sub(r"(\d*)\[([^\]]+)\]", _choices, name)
     name = re.sub(r"[^A-Za-z0-9_/-]+", ".", name)
     return re.sub(r"\.?/\.?", "/", name).strip("./_") or "all"
+
+
+def _choices(match: re.Match) -> str:
+    """What "1[0-2]" and "[345]" stand for: "10-12" and "3.4.5"."""
+    first, several = match.groups()
+    return first + several.replace("-", f"-{first}") if "-" in several else ".".join(first + one for one in several)

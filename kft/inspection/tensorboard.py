@@ -29,7 +29,7 @@ from kft.inspection import (
 )
 from kft.schedules.schedule import check_steps
 
-_SAMPLES, _SAMPLE_TEXTS = 16, 8
+_SAMPLES, _SAMPLE_TEXTS, _RATES = 16, 8, 20
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -252,7 +252,8 @@ class TensorBoard(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._epoch_began
         self._epoch_began = self._measured_from = None
         last = self._iterations()
-        self._learning_rates(range(self._epoch_first, last, self.every_steps))
+        between = min(self.every_steps, max(1, (last - self._epoch_first) // _RATES))
+        self._learning_rates(range(self._epoch_first, last, between))
         self._last_step = last + self._offset
         self._what_trains(last - 1)
         write = lambda tag, value: self._writer.scalar("train", tag, value, self._last_step)  # noqa: E731

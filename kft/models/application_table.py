@@ -24,7 +24,7 @@ def _nasnet(cells: int) -> tuple[str, ...]:
 
 
 def _efficientnet(stages: int) -> tuple[str, ...]:
-    return (r"stem_.*", *(rf"block{stage}[a-z]_.*" for stage in range(1, stages + 1)), r"top_(conv|bn)/.*")
+    return (r"stem_.*", *(rf"block{stage}.*" for stage in range(1, stages + 1)), r"top_(conv|bn)/.*")
 
 
 def _convnext(size: str) -> tuple[str, ...]:
@@ -32,8 +32,9 @@ def _convnext(size: str) -> tuple[str, ...]:
     return (
         rf"convnext_{size}_stem/.*",
         rf"convnext_{size}_stage_0_.*",
-        *(rf"convnext_{size}_(downsampling_block_{stage - 1}/|stage_{stage}_).*" for stage in (1, 2)),
-        rf"convnext_{size}_(downsampling_block_2/|stage_3_).*|top_.*",
+        rf"convnext_{size}_(stage_1|downsampling_block_0).*",
+        rf"convnext_{size}_(stage_2|downsampling_block_1).*",
+        rf"(convnext_{size}_(stage_3|downsampling_block_2)|top_).*",
     )
 
 
@@ -90,7 +91,7 @@ STAGES = {
         r"(conv5_block|post_bn/).*",
     ),
     # What is between two poolings; Simonyan & Zisserman 2014, table 1.
-    "vgg": tuple(rf"block{block}_conv\d/.*" for block in range(1, 6)),
+    "vgg": tuple(rf"block{block}_conv.*" for block in range(1, 6)),
     # The modules of Chollet 2016, figure 5.
     "xception": tuple(rf"block{block}_.*" for block in range(1, 15)),
     # Szegedy et al. 2015 (Inception V3), table 1: the layers before the first module, then each module.
@@ -109,10 +110,10 @@ STAGES = {
     # The dense blocks of Huang et al. 2016, table 1, each with the transition that ends it.
     "densenet": (
         r"conv1_(conv|bn)/.*",
-        r"(conv2_block\d+|pool2)_.*",
-        r"(conv3_block\d+|pool3)_.*",
-        r"(conv4_block\d+|pool4)_.*",
-        r"conv5_block\d+_.*|bn/.*",
+        r"(conv2_block|pool2_).*",
+        r"(conv3_block|pool3_).*",
+        r"(conv4_block|pool4_).*",
+        r"(conv5_block|bn/).*",
     ),
     # Stacks of cells and the reduction cells between them; Zoph et al. 2017, figure 2.
     "nasnet_mobile": _nasnet(4),
