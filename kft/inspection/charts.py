@@ -174,7 +174,7 @@ def spans(title: str, rows: Sequence[tuple[str, Sequence[tuple[float, float, str
             parts.append(_text(place(tick), bottom + 13, short(tick)))
     for number, (name, bars) in enumerate(rows):
         y = _TOP + number * step
-        shown = name if len(name) <= 16 else name[:6] + "…" + name[-9:]
+        shown = name if len(name) <= 15 else name[:5] + "…" + name[-8:]
         parts.append(
             element("g", element("title", name), _text(left - 6, y + step - 6, shown, anchor="end", class_="dim"))
         )

@@ -51,6 +51,7 @@ def test_it_needs_nothing_from_outside(tmp_path):
         if name in ("src", "href"):
             assert value.startswith(("data:image/", "#"))
     assert "http" not in page.replace("http-equiv", "")
+    assert "loading" not in dict(found.attributes), "what is loaded when it is scrolled to is not on paper"
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
