@@ -80,7 +80,7 @@ class LiveLine(keras.callbacks.Callback):
         print("  ".join(parts), file=self.stream, flush=True)
 
     def _after_step(self) -> None:
-        self._steps += 1
+        self._steps += self.model.place.steps
         now = time.monotonic()
         if now - self._said >= _SECONDS:
             self._said = now

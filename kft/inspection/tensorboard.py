@@ -191,8 +191,7 @@ class TensorBoard(keras.callbacks.Callback):
         self._epoch_first, self._within_epoch = values["epoch_first"], values["within_epoch"]
         self._compiled, self._waited = self._compilations(), self._seconds_waited()
         self._measured_from = None
-        seconds = values["seconds"]
-        self._epoch_began = None if seconds is None else time.perf_counter() - seconds
+        self._epoch_began = None if values["seconds"] is None else time.perf_counter() - values["seconds"]
         self._writer.go_on_from({(writer, tag): step for writer, tag, step in values["last_steps"]})
         if self._writer.is_chief:
             event_files.keep_until(self.log_dir, self._writer.last_steps)
@@ -289,7 +288,7 @@ class TensorBoard(keras.callbacks.Callback):
     # What is measured of single updates.
 
     def _after_step(self) -> None:
-        self._calls += 1
+        self._calls += self.model.place.steps
         if self._measured_from is not None and self._iterations() > self._measured_from:
             step = self._iterations() + self._offset
             for tag, value in self._blocks.after_update().items():
@@ -302,10 +301,11 @@ class TensorBoard(keras.callbacks.Callback):
             self._profile.after_update(self._iterations() + self._offset)
 
     def _prepare_measure(self) -> None:
-        due = self._calls % (self.every_steps * getattr(self.model.optimizer, "accumulate_steps", 1)) == 0
-        if due and self._blocks is not None and self._within_epoch and self._measured_from is None:
+        every = self.every_steps * getattr(self.model.optimizer, "accumulate_steps", 1)
+        if self._calls % every == 0 and self._blocks is not None and self._within_epoch and self._measured_from is None:
             self._measured_from = self._iterations()
             self._blocks.before_update()
+        self.steps_until_look = 1 if self._measured_from is not None or self._profile else every - self._calls % every
 
     # What the model tells.
 

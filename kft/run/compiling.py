@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from kft import errors, optimizers, paths, schedules, tasks, trainable, training
 from kft.duration import Duration
-from kft.run import execution, parse_options
+from kft.run import execution, parse_options, run_length
 from kft.run.config import RunConfig
 
 
@@ -40,7 +40,7 @@ def compile_model(config: RunConfig, model: training.FineTuneModel, task: tasks.
     """
     strategy = model.distribute_strategy
     lengths = training.update_lengths(batches, config.optimizers.accumulate_steps)
-    epochs = _epochs(config.run.length, lengths)
+    epochs = run_length.epochs_of(config.run.length, lengths)
     phases = trainable.make_trainable_schedule(config.schedules.trainable, model.blocks)
     trainable.validate(phases, [variable.path for variable in model.parameters])
     with strategy.scope():
@@ -53,7 +53,13 @@ def compile_model(config: RunConfig, model: training.FineTuneModel, task: tasks.
             scales=_scales(config, model, phases),
             options=_optimizer_options(config, model, phases),
         )
-        model.compile(optimizer, loss=task.loss, metrics=task.metrics(), jit_compile=execution.uses_xla(config))
+        model.compile(
+            optimizer,
+            loss=task.loss,
+            metrics=task.metrics(),
+            jit_compile=execution.uses_xla(config),
+            steps_per_execution=config.execution.steps_per_execution,
+        )
     return Plan(phases, epochs, learning_rate, lengths)
 
 
@@ -125,12 +131,3 @@ def _trained_by_any(model, phases) -> list[str]:
     """The paths of what the optimizer is built with."""
     patterns = [pattern for phase in phases for pattern in phase.trainable]
     return paths.select([variable.path for variable in model.parameters], patterns, what="trainable")
-
-
-def _epochs(length: str, lengths: dict[str, int]) -> int:
-    """Whole epochs, rounded up."""
-    steps = Duration.parse(length).to_steps(**lengths)
-    epochs = -(-steps // lengths["steps_per_epoch"])
-    if epochs < 1:
-        raise errors.InputError(f"Got length={length!r}. Expected one step at least. Use '10 epochs'.")
-    return epochs

@@ -9,7 +9,7 @@ from kft.run.config import LEAVES, ROOMS, RunConfig, flat, from_flat, unknown_se
 
 REDACTED = "[redacted]"
 NOT_THE_RESULT = (
-    *("workdir", "resume", "checkpoint_every", "workers", "worker_index", "preflight_cache"),
+    *("workdir", "resume", "checkpoint_every", "workers", "worker_index", "preflight_cache", "steps_per_execution"),
     *("embeddings", "histograms", "profile_steps", "image_memory"),
 )
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kft import inspection, paths, training
-from kft.run import execution, setup, text
+from kft.run import setup, text
 from kft.run.config import RunConfig
 
 
@@ -82,7 +82,6 @@ def summary(
     model = run.model
     is_text = run.task.tokenize is not None
     lengths, warned = _texts(run, evaluation)
-    choice = execution.choose(config)
     before = inspection.before(
         data=[{"data": role, "source": s.name, "examples": s.num_examples} for role, s in parts.items()],
         classes={role: source.num_examples_per_class() for role, source in parts.items()},
@@ -96,8 +95,8 @@ def summary(
             "steps": f"{run.steps:,} ({run.epochs} epochs of {run.lengths['steps_per_epoch']})",
             "batch": f"{run.lengths['global_batch_size']} examples on {run.strategy.num_replicas_in_sync} replica(s)",
             "device": device(),
-            "precision": f"{choice.precision} ({choice.reasons['precision']})",
-            "XLA": f"{'on' if model.jit_compile else 'off'} ({choice.reasons['xla']})",
+            "precision": f"{run.choice.precision} ({run.choice.reasons['precision']})",
+            "XLA": f"{'on' if model.jit_compile else 'off'} ({run.choice.reasons['xla']})",
             "seed": config.run.seed,
         },
         warnings=[*(str(warning) for warning in sources.report.warnings), *warned, *_large_batch(config, sources)],
@@ -165,8 +164,10 @@ def decisions(
         "device": device(),
         "num_replicas": run.strategy.num_replicas_in_sync,
         "xla": bool(run.model.jit_compile),
-        "precision": execution.choose(config).precision,
-        "reasons": execution.choose(config).reasons,
+        "precision": run.choice.precision,
+        "reasons": run.choice.reasons,
+        "ms_per_step": run.choice.timings,
+        "steps_per_execution": run.model.groups.decisions or run.model.groups.size,
         "num_parameters": sum(_size(variable) for variable in run.model.parameters),
     }
 

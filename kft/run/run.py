@@ -25,6 +25,7 @@ from kft.run import (
     execution,
     folder,
     laps,
+    measuring,
     model_folder,
     scoring,
     setup,
@@ -65,9 +66,13 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     keras.utils.set_random_seed(config.run.seed)
     sources = setup.load_sources(config)
     clock.end("reading and checking the data")
+    choice = measuring.decide(config, sources.train, workdir)
+    given, config = config, measuring.with_choice(config, choice)
+    clock.end("measuring how to compute")
     going_on = training.newest_checkpoint(checkpoints) is not None
     # A checkpoint has all weights, but not those that mixout began with.
     run = setup.make_setup(config, sources.train, warm_start=not going_on or config.models.mixout > 0)
+    run = dataclasses.replace(run, choice=choice)
     clock.end("making the model")
     batches = setup.make_batches(config, run.backbone, run.task)
     kept = {
@@ -83,8 +88,9 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     stopwatch = callbacks[0]
     keep = next(callback for callback in callbacks if isinstance(callback, training.KeepBest))
     callbacks[-1].refuse_changes()
-    _write_text(workdir / "config.json", config_text.to_json(config))
-    _write_text(workdir / "run.flags", config_text.to_flags(config))
+    _write_text(workdir / "config.json", config_text.to_json(given))
+    measuring.write(workdir, given, choice)
+    _write_text(workdir / "run.flags", config_text.to_flags(given))
     if run.warm_start is not None:
         write_json(workdir / "warm_start.json", dataclasses.asdict(run.warm_start))
     if verbose:

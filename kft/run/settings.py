@@ -95,12 +95,13 @@ class ModelSettings:
     batchnorm: str = setting(
         "frozen",
         "BatchNorm statistics: frozen keeps the pretrained ones, train updates those of the layers that train, "
-        "recalibrate takes those of train_data before the first step and keeps them.",
-        choices=("frozen", "train", "recalibrate"),
+        "synchronized does so by the batch of all replicas (without XLA), recalibrate takes those of train_data before "
+        "the first step and keeps them.",
+        choices=("frozen", "train", "synchronized", "recalibrate"),
     )
     batchnorm_momentum: float = setting(
         0.0,
-        "With batchnorm=train, how much of the old statistics a step keeps; short trainings from random weights want "
+        "Where BatchNorm trains, how much of the old statistics a step keeps; short trainings from random weights want "
         "0.9. 0: the backbone's own, such as 0.999.",
         limits="[0, 1)",
     )
@@ -218,20 +219,27 @@ class ExecutionSettings:
         limits="[-1, inf)",
     )
     xla: str = setting(
-        "auto", "Compile the step with XLA: on, off, or auto (on for GPU, off for CPU).", choices=("auto", "on", "off")
+        "auto",
+        "Compile the step with XLA: on, off, or auto: on for GPU; on a CPU off, but where the run is long enough to "
+        "measure it before and it is faster.",
+        choices=("auto", "on", "off"),
     )
     precision: str = setting(
         "float32",
         "What layers compute in; variables, logits, loss and the statistics of norms are float32. mixed_float16 scales "
-        "the loss. auto: mixed_bfloat16 for an encoder of text on a CPU that has AVX512-BF16 or AMX, else float32.",
+        "the loss. auto: mixed_bfloat16 on a CPU that has it (AVX512-BF16, AMX) where it is measured to be faster or, "
+        "in a run too short to measure, for an encoder of text; else float32.",
         choices=("float32", "auto", "mixed_bfloat16", "mixed_float16"),
     )
     steps_per_execution: int = setting(
-        1,
-        "Steps between two returns to Python. 0: chosen by measuring.",
+        0,
+        "Steps between two returns to Python, at most; the result does not depend on it. 0: chosen by measuring.",
         unit="steps",
         limits="[0, inf)",
-        available=False,
+    )
+    remat: bool = setting(
+        False,
+        "Compute each block again in the backward pass instead of keeping what it gave: less memory, more time.",
     )
     checkpoint_every: str = setting(
         "1 epoch",

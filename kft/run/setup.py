@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from kft import data, errors, models, tasks, trainable, training
-from kft.run import compiling, execution, task_settings, text
+from kft.run import compiling, execution, run_length, task_settings, text
 from kft.run.batches import make_batches
 from kft.run.config import RunConfig
 
@@ -37,6 +37,7 @@ class Setup:
       learning_rate: function of the step.
       lengths: of an epoch in updates, and of an update in examples.
       warm_start: what was loaded from another run; None if nothing was.
+      choice: how it computes, and why.
     """
 
     strategy: tf.distribute.Strategy
@@ -49,6 +50,7 @@ class Setup:
     learning_rate: keras.optimizers.schedules.LearningRateSchedule
     lengths: dict[str, int]
     warm_start: training.LoadReport | None = None
+    choice: training.Choice | None = None
 
     @property
     def steps(self) -> int:
@@ -150,7 +152,7 @@ def build_model(config: RunConfig, backbone: models.Backbone, task: tasks.Task) 
     return training.build_model(
         backbone,
         task,
-        batchnorm="train" if config.models.batchnorm == "train" else "frozen",
+        batchnorm=config.models.batchnorm.replace("recalibrate", "frozen"),
         batchnorm_momentum=config.models.batchnorm_momentum or None,
         r_drop=config.optimizers.r_drop,
     )
@@ -165,7 +167,7 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
       warm_start: False where all weights come from a checkpoint of this very run.
     """
     strategy = execution.make_strategy(config)
-    _check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
+    run_length.check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
     with strategy.scope(), training.precision_scope(execution.choose(config).precision):
         weights = task_settings.class_weights_of(config, train)
         images = train.records is None
@@ -175,10 +177,12 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
         report = _warm_start(config, model, train) if warm_start else None
         _reinitialize(model, backbone, config.models.reinitialize_top_blocks)
         training.use_mixout(model, config.models.mixout)
+        model.remat = config.execution.remat
     replicas = strategy.num_replicas_in_sync
     batches = make_batches(config, backbone, task, num_replicas=replicas)(train, train=True)
     plan = compiling.compile_model(config, model, task, batches)
-    return Setup(strategy, task, backbone, model, batches, *plan, warm_start=report)
+    choice = execution.choose(config)
+    return Setup(strategy, task, backbone, model, batches, *plan, warm_start=report, choice=choice)
 
 
 def _warm_start(config: RunConfig, model: training.FineTuneModel, train: data.Source) -> Any:
@@ -198,13 +202,3 @@ def _reinitialize(model: training.FineTuneModel, backbone: models.Backbone, coun
         )
     if count:
         training.reinitialize(model, blocks[-count:])
-
-
-def _check_batch(global_batch_size: int, num_replicas: int) -> None:
-    if global_batch_size % num_replicas:
-        down = global_batch_size // num_replicas * num_replicas
-        ways = f"{down} or {down + num_replicas}" if down else str(num_replicas)
-        raise errors.InputError(
-            f"Got global_batch_size={global_batch_size} with {num_replicas} replicas. Expected a multiple of the "
-            f"number of replicas. Use {ways}."
-        )

@@ -24,7 +24,7 @@ def build_model(
     Args:
       backbone: `kft.models.Backbone`.
       task: `kft.tasks.Task`.
-      batchnorm: "frozen" or "train"; see `FineTuneModel`.
+      batchnorm: "frozen", "train" or "synchronized"; see `FineTuneModel`.
       batchnorm_momentum: in [0, 1), of all BatchNorm layers of the backbone, which are changed; None leaves them as
         they are. The statistics follow the last 1 / (1 - momentum) steps or so. Those of keras.applications are made
         for long trainings: MobileNetV2's 0.999 lags 1,000 steps behind the weights.

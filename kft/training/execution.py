@@ -31,11 +31,13 @@ class Choice:
       precision: of `kft.training.precision.PRECISIONS`.
       xla: whether XLA compiles the steps.
       reasons: "precision" and "xla" -> a sentence.
+      timings: what was measured -> milliseconds of a forward and backward pass.
     """
 
     precision: str
     xla: bool
     reasons: dict[str, str]
+    timings: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def this_machine() -> Machine:

@@ -24,6 +24,10 @@ class Place:
       steps_to_skip: calls that are still to return at once, as their steps were done before.
       restore_metrics: called at the first of these, when Keras has reset the metrics.
       iterator: read instead of the one that Keras makes.
+      begins: whether `fit` has been called, and has not made its iterator yet.
+      end_epoch: of this `fit`.
+      group: steps that the next call of the train function does.
+      steps: that it has done when hooks are called.
     """
 
     data: Any = None
@@ -33,6 +37,16 @@ class Place:
     steps_to_skip: int = 0
     restore_metrics: Callable[[], None] | None = None
     iterator: Any = None
+    begins: bool = False
+    end_epoch: int = 1
+    group: int = 1
+    steps: int = 1
+
+    def steps_left(self) -> int | None:
+        """Of this `fit`; None where the length of an epoch is not known."""
+        if self.steps_per_epoch is None:
+            return None
+        return (self.end_epoch - self.first_epoch) * self.steps_per_epoch - self.calls
 
     def epoch_and_batch(self) -> tuple[int | None, int | None]:
         """Of the last call, from 0."""
@@ -91,7 +105,7 @@ def _fit(model, keras_fit, x, args, kwargs, saved) -> Any:
     place = model.place
     place.first_epoch, place.iterator = kwargs.get("initial_epoch", 0), None
     place.steps_per_epoch = kwargs.get("steps_per_epoch") or getattr(x, "steps_per_epoch", None)
-    place.calls = 0
+    place.calls, place.group, place.begins, place.end_epoch = 0, 1, True, kwargs.get("epochs", 1)
     from_epoch = getattr(x, "from_epoch", None)
     if from_epoch is not None:
         kwargs = {"steps_per_epoch": x.steps_per_epoch, "shuffle": False, **kwargs}

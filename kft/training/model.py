@@ -8,7 +8,19 @@ import tensorflow as tf
 from keras.src.models.functional import operation_fn
 
 from kft import errors, paths
-from kft.training import bad_numbers, fitting, frozen, measures, precision, r_drop, step_parts, weighted, workers
+from kft.training import (
+    bad_numbers,
+    fitting,
+    frozen,
+    measures,
+    precision,
+    r_drop,
+    remat,
+    step_groups,
+    step_parts,
+    weighted,
+    workers,
+)
 
 
 class FineTuneModel(keras.Model):
@@ -33,27 +45,27 @@ class FineTuneModel(keras.Model):
       inputs, outputs: as of `keras.Model`.
       blocks: patterns over variable paths, bottom to top, the head last; together they cover every variable.
       batchnorm: "frozen", BatchNorm always uses its moving statistics; "train", where its parameters train it
-        normalises by the batch and updates them.
+        normalises by the batch and updates them; "synchronized", the same by the batch of all replicas.
       name: of the model.
     """
 
     def __init__(self, inputs, outputs, blocks: Sequence[str] = (), batchnorm: str = "frozen", name=None):
         super().__init__(inputs, outputs, name=name)
-        if batchnorm not in ("frozen", "train"):
-            raise errors.unknown_name("batchnorm", batchnorm, ("frozen", "train"))
         self.blocks = tuple(blocks)
-        self.batchnorm = batchnorm
+        self.batchnorm = step_parts.prepare_batchnorm(self, batchnorm)
         self.trainable = True
         self.parameters = tuple(self.trainable_variables)
         self._inference: frozenset[int] = frozenset()
         self._traced_for: tuple[str, ...] | None = None
         self._entry: str | None = None
         self.r_drop, self.mixout = 0.0, None  # see kft.training.r_drop and mixout
+        self.remat = False  # see kft.training.remat
         self._jitted: list[Any] = []
         self.step_hooks: list[Callable[[], None]] = []
         self.test_hooks: list[Callable[[], None]] = []
         self.place, self.watch, self.checkpoint = fitting.Place(), bad_numbers.Watch(), None
         self.measures = measures.Measures()
+        self.groups = step_groups.StepGroups()
 
     def set_trainable(self, patterns: Sequence[str]) -> None:
         """Lets exactly the parameters train whose paths match one of the patterns.
@@ -98,7 +110,10 @@ class FineTuneModel(keras.Model):
             return operation_fn(op, training=False if id(op) in self._inference else training)
 
         inputs = self._standardize_inputs(inputs)
-        outputs = self._run_through_graph(inputs, operation_fn=operation)
+        if self.remat and training:
+            outputs = remat.run_through_graph(self, inputs, operation)
+        else:
+            outputs = self._run_through_graph(inputs, operation_fn=operation)
         return outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
 
     def _forward(self, x: Any, training: bool) -> Any:
@@ -111,8 +126,11 @@ class FineTuneModel(keras.Model):
     def compile(self, optimizer="rmsprop", *args, **kwargs):
         """As `keras.Model.compile`; in float16, an optimizer of kft gets a dynamic loss scale if it has none.
 
+        `steps_per_execution=0` chooses by measuring; see `kft.training.StepGroups`. It is for training alone.
+
         Raises: InputError for an optimizer that is built without a loss scale, for a model in float16.
         """
+        self.groups = step_groups.StepGroups(kwargs.pop("steps_per_execution", 1))
         if hasattr(optimizer, "apply_sums"):
             precision.scale_loss_if_needed(self, optimizer)
             kwargs["auto_scale_loss"] = False
@@ -178,29 +196,26 @@ class FineTuneModel(keras.Model):
                 self.optimizer.ascend(*step_parts.present(gradients, variables), weight_sum)
                 gradients = forward_backward(x, y, weight)[0]
             seen = {"the input": x, "the targets": y, "the outputs": y_pred, "the loss": loss_sum}
-            step_parts.apply(self, gradients, variables, weight_sum, x, seen)
+            good = step_parts.apply(self, gradients, variables, weight_sum, x, seen)
             self._update_metrics(y, y_pred, weight, loss_sum, weight_sum)
+            return good
 
-        run = step_parts.step_function(self, step, self.measures.waited)
+        run = step_groups.train_function(self, step)
         traced = [variable.trainable for variable in self.parameters]
 
         def train_function(iterator):
             if traced != [variable.trainable for variable in self.parameters]:
                 raise step_parts.drift(self.parameters, traced)
             place = self.place
-            place.calls += 1
             iterator = place.iterator or iterator
             if place.steps_to_skip:  # Keras counts the steps of an epoch from its begin
+                place.calls += 1
                 if place.restore_metrics is not None:
                     step_parts.build_losses_and_metrics(self, step_parts.replica_spec(iterator.element_spec))
                     place.restore_metrics()
                 place.steps_to_skip, place.restore_metrics = place.steps_to_skip - 1, None
                 return self._get_metrics_result_or_logs({})
-            logs, _ = run(iterator)
-            self.watch.raise_error()
-            for hook in self.step_hooks:
-                hook()
-            return logs
+            return run(iterator)
 
         self.train_function = train_function
 
@@ -249,7 +264,10 @@ class FineTuneModel(keras.Model):
         self.predict_function = predict_function if self.run_eagerly else step_parts.graph(predict_function)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing to do: a functional model is built, losses and metrics are built from the data's spec."""
+        """Nothing to build: a functional model is built, losses and metrics are built from the data's spec."""
+        if self.place.begins:  # `fit`, not `evaluate`
+            self.place.begins = False
+            self.groups.enumerate(self, iterator)
 
     def _get_metrics_result_or_logs(self, logs):
         with self.distribute_strategy.scope():

@@ -51,8 +51,8 @@ def scaled(gradient: Any, scale: tf.Tensor) -> Any:
     return gradient * scale
 
 
-def apply(model, gradients, variables, weight_sum, x, seen) -> None:
-    """Updates, unless a number is not finite, which ends the step with an error."""
+def apply(model, gradients, variables, weight_sum, x, seen) -> tf.Tensor:
+    """Updates, unless a number is not finite, which ends the step with an error; whether all is good."""
     gradients, variables = present(gradients, variables)
     by_path = {variable.path: gradient for variable, gradient in zip(variables, gradients, strict=True)}
     # What is stored of a frozen part was computed from inputs that are not here.
@@ -62,8 +62,7 @@ def apply(model, gradients, variables, weight_sum, x, seen) -> None:
         scale = model.optimizer.loss_scale.value > 1.0 if model.optimizer.loss_scale_factor == "dynamic" else None
         norm = model.optimizer.apply_sums(gradients, variables, weight_sum)
         is_good &= tf.math.is_finite(norm) if scale is None else tf.math.is_finite(norm) | scale
-        model.watch.check(is_good, seen, by_path, stop=False)
-        return
+        return model.watch.check(is_good, seen, by_path, stop=False)
     total = weight_sum
     if model.distribute_strategy.num_replicas_in_sync > 1:
         total = tf.distribute.get_replica_context().all_reduce("SUM", weight_sum)
@@ -74,13 +73,35 @@ def apply(model, gradients, variables, weight_sum, x, seen) -> None:
     with tf.control_dependencies([checked]):
         gradients = [scaled(gradient, scale) for gradient in gradients]
         model.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    return checked
+
+
+def prepare_batchnorm(model: keras.Model, batchnorm: str) -> str:
+    """Lets BatchNorm layers see all replicas where asked for; "frozen" or "train", how they are treated.
+
+    Raises: InputError for another word.
+    """
+    if batchnorm not in ("frozen", "train", "synchronized"):
+        raise errors.unknown_name("batchnorm", batchnorm, ("frozen", "train", "synchronized"))
+    if batchnorm == "synchronized":
+        for layer in _batchnorms(model):
+            layer.synchronized = True
+    return "frozen" if batchnorm == "frozen" else "train"
+
+
+def _batchnorms(model):
+    return [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
 
 
 def check_compiled(model: keras.Model) -> None:
     """Raises InputError for what `compile` was given and would be wrong here."""
-    if model.steps_per_execution != 1:
-        raise errors.not_available_yet("steps_per_execution", model.steps_per_execution, "Leave it at 1.")
     optimizer = model.optimizer
+    synchronized = any(layer.synchronized for layer in _batchnorms(model)) and model.batchnorm == "train"
+    if model.distribute_strategy.num_replicas_in_sync > 1 and synchronized and (model.jit_compile or model.remat):
+        raise errors.InputError(
+            "Got synchronized BatchNorm on several replicas with XLA or remat. Expected neither, as the replicas "
+            "exchange statistics within the forward pass. Use --xla=off without --remat, or --batchnorm=train."
+        )
     clips = [getattr(optimizer, name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm")]
     several = model.distribute_strategy.num_replicas_in_sync > 1
     if several and not hasattr(optimizer, "apply_sums") and any(clip is not None for clip in clips):
@@ -126,8 +147,9 @@ def step_function(
         one_step, from_iterator = graph(one_step), graph(from_iterator)
 
     def function(iterator):
-        if isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
-            build_losses_and_metrics(model, replica_spec(iterator.element_spec))
+        if is_iterator(iterator):
+            if not are_built(model):
+                build_losses_and_metrics(model, replica_spec(iterator.element_spec))
             return from_iterator(iterator)
         data = tuple(part for part in next(iterator) if part is not None)
         data = keras.tree.map_structure(tf.convert_to_tensor, data)
@@ -135,6 +157,16 @@ def step_function(
         return one_step(data)
 
     return function
+
+
+def is_iterator(iterator: Any) -> bool:
+    """Whether a graph can read it; `train_on_batch` gives a generator of one batch."""
+    return isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator)
+
+
+def are_built(model: keras.Model) -> bool:
+    """Whether `build_losses_and_metrics` has nothing to do: asked in each step, so it has to be quick."""
+    return model._compile_loss.built and (model._compile_metrics is None or model._compile_metrics.built)
 
 
 def build_losses_and_metrics(model: keras.Model, spec: Any) -> None:

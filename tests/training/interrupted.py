@@ -61,7 +61,8 @@ def main(folder, place, epochs):
     slow = model.get_layer("slow")
     slow.slow_place, slow.places = place, ("trace", "trace validation")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizers.make_optimizer("adam", learning_rate=0.01), loss, metrics=["accuracy"])
+    optimizer = optimizers.make_optimizer("adam", learning_rate=0.01)
+    model.compile(optimizer, loss, metrics=["accuracy"], steps_per_execution=4)
 
     every_step = place == "save every step"
     checkpoint = Checkpoint(folder, every="1 steps" if every_step else "3 steps", keep=100 if every_step else 2)

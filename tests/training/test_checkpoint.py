@@ -41,6 +41,7 @@ def run(
     best="min",
     phases=PHASES,
     cache="off",
+    steps_per_execution=1,
     **options,
 ):
     """Trains through two phases, with dropout, early stopping and a schedule; the digest of all that is left."""
@@ -50,7 +51,7 @@ def run(
     if plateau:
         rate = schedules.Plateau(rate, factor=0.5, patience=1, mode="min")
     rule = optimizers.make_optimizer(optimizer, learning_rate=rate, options=options)
-    model.compile(rule, crossentropy(), metrics=["accuracy"])
+    model.compile(rule, crossentropy(), metrics=["accuracy"], steps_per_execution=steps_per_execution)
     keep = KeepBest("val_loss", mode=best)
     checkpoint = Checkpoint(folder, every=every, facts={"seed": 3}, keep=2)
     callbacks = [keep, SetLossScale(), *([schedules.PlateauCallback(rate)] if plateau else []), checkpoint]
