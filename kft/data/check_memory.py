@@ -26,9 +26,16 @@ ROW = np.dtype(
 )
 
 
-def default_folder() -> pathlib.Path:
-    """The folder of kft among those for files that may be deleted at any time: $XDG_CACHE_HOME, or ~/.cache."""
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "kft" / "preflight"
+def default_folder() -> pathlib.Path | None:
+    """The folder of kft among those for files that may be deleted at any time: $XDG_CACHE_HOME, or ~/.cache.
+
+    Returns: None for a user without a home.
+    """
+    try:
+        caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    except RuntimeError:
+        return None
+    return caches / "kft" / "preflight"
 
 
 def stamp(path: str, part: str = "") -> bytes:

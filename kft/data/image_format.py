@@ -1,6 +1,7 @@
 """How a file of images, or of paths to them, is read: its columns, and what its labels are."""
 
 import dataclasses
+import os
 
 from kft import errors
 from kft.data.text_format import LABEL_KINDS, check_encoding
@@ -17,6 +18,8 @@ class ImageFormat:
       encoding: of text files.
       labels: "classes", one name or number each; "sets", any number of names each, as a list or with commas between;
         "numbers", for regression.
+      cache: a folder that keeps where the records of files are, so that the next start does not read them all; None:
+        they are read.
 
     Raises: InputError for a value that cannot be used.
     """
@@ -26,6 +29,7 @@ class ImageFormat:
     data_root: str = ""
     encoding: str = "utf-8"
     labels: str = "classes"
+    cache: str | os.PathLike | None = None
 
     def __post_init__(self):
         if self.labels not in LABEL_KINDS:

@@ -2,11 +2,11 @@
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from kft import errors
-from kft.data import progress
+from kft.data import check_memory, progress
 from kft.data.source import Finding
 
 # Each record stands between its length (8 bytes) with a checksum (4), and the checksum of its own (4).
@@ -24,6 +24,43 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}, record {self.number}"
+
+
+class RecordSet(NamedTuple):
+    """Records that are read one after the other once, and then by their places.
+
+    Args:
+      files: that change when the records do.
+      each: gives all records with their places; takes a list for what is wrong.
+      read: place -> the bytes of the record; several threads call it at once.
+      stamp: place -> 16 bytes that change with the record's file, as of `kft.data.check_memory`.
+    """
+
+    files: Sequence[str]
+    each: Callable[[list[Finding]], Iterator[tuple[Place, bytes]]]
+    read: Callable[[Place], bytes]
+    stamp: Callable[[Place], bytes]
+
+
+def record_set(parts: Sequence[tuple[str, int, int | None]]) -> RecordSet:
+    """The records of TFRecord files.
+
+    Args:
+      parts: for each the file, the number of its first record and the one after its last; None for all to the end.
+    """
+
+    def each(problems: list[Finding]) -> Iterator[tuple[Place, bytes]]:
+        for file, first, end in parts:
+            for place, record in records([file], problems):
+                if end is not None and place.number >= end:
+                    break
+                if place.number >= first:
+                    yield place, record
+
+    def stamp(place: Place) -> bytes:
+        return check_memory.stamp(place.file, str(place.start))
+
+    return RecordSet([file for file, _, _ in parts], each, read_record, stamp)
 
 
 def matching_files(pattern: str) -> list[str]:

@@ -1,8 +1,9 @@
 """Data sets of tensorflow-datasets, as they are prepared on disk, with random access."""
 
+import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from kft import errors
 from kft.data import check_memory, progress, record_files, tfrecord
 from kft.data.image_format import ImageFormat
+from kft.data.record_files import Place, RecordSet
 from kft.data.records import RowKeys
 from kft.data.source import Finding, Source
 from kft.data.text_format import TextFormat
@@ -24,12 +26,9 @@ class _Split(NamedTuple):
     """A part of a prepared data set: its records, one after the other and by index, and its features."""
 
     name: str
-    records: Iterator[tuple[str, bytes]]
-    read: Callable[[int], bytes]
-    stamp: Callable[[int], bytes]
-    features: Any
+    records: RecordSet
+    features: dict[str, Any]
     supervised_keys: tuple[str, ...]
-    problems: list[Finding]
 
 
 def tfds_images(place: str, *, label_names: Sequence[str] | None = None, images: ImageFormat) -> Source:
@@ -52,16 +51,12 @@ def tfds_images(place: str, *, label_names: Sequence[str] | None = None, images:
     label = images.label_column or _learned(split)
     for setting, name in (("image_column", image), ("label_column", images.label_column)):
         _check_feature(split, setting, name)
-    features = split.features
     return tfrecord.source_of_examples(
         split.name,
         split.records,
-        read=split.read,
-        stamp=split.stamp,
-        images=ImageFormat(image_column=image, label_column="" if label == "label" else label, labels=images.labels),
+        images=dataclasses.replace(images, image_column=image, label_column="" if label == "label" else label),
         label_names=label_names,
-        class_names=_class_names(features.get(label)),
-        problems=split.problems,
+        class_names=_class_names(split.features.get(label)),
     )
 
 
@@ -83,7 +78,8 @@ def tfds_texts(place: str, *, label_names: Sequence[str] | None = None, text: Te
     class_names = _class_names(split.features.get(label))
     columns: list[list[Any]] = [[] for _ in text.texts]
     labels = []
-    for _, record in split.records:
+    problems: list[Finding] = []
+    for _, record in split.records.each(problems):
         example = tfrecord.parsed(record)
         for column, name in zip(columns, text.texts, strict=True):
             value = example.get(name, ())
@@ -98,7 +94,7 @@ def tfds_texts(place: str, *, label_names: Sequence[str] | None = None, text: Te
         name=split.name,
         label_names=label_names,
         label_kind=text.labels,
-        problems=split.problems,
+        problems=problems,
     )
 
 
@@ -122,16 +118,17 @@ def _split(place: str, data_dir: str) -> _Split:
         ) from error
     name = f"tfds:{place}"
     if builder.info.file_format.value == "array_record":
-        records, read, stamp, problems = _of_array_records(builder, split, name)
+        records = _of_array_records(builder, split, name)
     elif builder.info.file_format.value == "tfrecord":
-        records, read, stamp, problems = _of_tfrecords(instructions)
+        parts = [(os.fspath(part.filename), part.skip, part.skip + part.take) for part in instructions]
+        records = record_files.record_set(parts)
     else:
         raise errors.InputError(
             f"Got 'tfds:{place}' in files of the format {builder.info.file_format.value!r}. Expected 'array_record' or "
             "'tfrecord', in which each record can be found. Prepare it with file_format='array_record'."
         )
     keys = tuple(builder.info.supervised_keys or ())
-    return _Split(name, records, read, stamp, dict(builder.info.features.items()), keys, problems)
+    return _Split(name, records, dict(builder.info.features.items()), keys)
 
 
 def _prepared(name: str, data_dir: str) -> Any:
@@ -162,37 +159,23 @@ def _prepared(name: str, data_dir: str) -> Any:
     return builder
 
 
-def _of_tfrecords(instructions: Sequence[Any]) -> tuple[Any, ...]:
-    places: list[record_files.Place] = []
-    problems: list[Finding] = []
-
-    def records() -> Iterator[tuple[str, bytes]]:
-        for part in instructions:
-            end = part.skip + part.take
-            for place, record in record_files.records([os.fspath(part.filename)], problems):
-                if place.number >= end:
-                    break
-                if place.number >= part.skip:
-                    places.append(place)
-                    yield str(place), record
-
-    def read(index: int) -> bytes:
-        return record_files.read_record(places[index])
-
-    return records(), read, lambda index: check_memory.stamp(places[index].file, str(places[index].start)), problems
-
-
-def _of_array_records(builder: Any, split: str, name: str) -> tuple[Any, ...]:
+def _of_array_records(builder: Any, split: str, name: str) -> RecordSet:
     source = builder.as_data_source(split).data_source
     info = os.path.join(os.fspath(builder.data_path), "dataset_info.json")
 
-    def records() -> Iterator[tuple[str, bytes]]:
+    def each(problems: list[Finding]) -> Iterator[tuple[Place, bytes]]:
+        del problems
         with progress.Progress(f"Reading {name}", "records", len(source)) as told:
-            for index in range(len(source)):
-                yield f"{name}, example {index}", source[index]
-                told.update(index + 1)
+            for number in range(len(source)):
+                yield Place(info, number, number, 0), source[number]
+                told.update(number + 1)
 
-    return records(), source.__getitem__, lambda index: check_memory.stamp(info, f"{split}\0{index}"), []
+    return RecordSet(
+        [info],
+        each,
+        read=lambda place: source[place.number],
+        stamp=lambda place: check_memory.stamp(place.file, f"{split}\0{place.number}"),
+    )
 
 
 def _only(split: _Split, kind: type, place: str) -> str:

@@ -1,14 +1,15 @@
 """Images in TFRecord files of tf.train.Example."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from kft import errors
-from kft.data import check_memory, image_file, image_source, record_files
+from kft.data import image_file, image_source, record_files, record_index
 from kft.data.image_format import ImageFormat
-from kft.data.record_files import Place
-from kft.data.source import Finding, Source
+from kft.data.record_files import RecordSet
+from kft.data.record_index import Index
+from kft.data.source import Finding, Source, fingerprint
 
 
 def tfrecord_files(pattern: str, *, label_names: Sequence[str] | None = None, images: ImageFormat) -> Source:
@@ -23,50 +24,71 @@ def tfrecord_files(pattern: str, *, label_names: Sequence[str] | None = None, im
 
     Raises: InputError if no file fits, one is compressed, or no record has the features.
     """
-    problems: list[Finding] = []
-    places: list[Place] = []
-
-    def records() -> Iterator[tuple[str, bytes]]:
-        for place, record in record_files.records(record_files.matching_files(pattern), problems):
-            places.append(place)
-            yield str(place), record
-
-    return source_of_examples(
-        f"tfrecord:{pattern}",
-        records(),
-        read=lambda index: record_files.read_record(places[index]),
-        stamp=lambda index: check_memory.stamp(places[index].file, f"{images.image}\0{places[index].start}"),
-        problems=problems,
-        label_names=label_names,
-        images=images,
-    )
+    files = record_files.matching_files(pattern)
+    records = record_files.record_set([(file, 0, None) for file in files])
+    return source_of_examples(f"tfrecord:{pattern}", records, label_names=label_names, images=images)
 
 
 def source_of_examples(
     name: str,
-    records: Iterable[tuple[str, bytes]],
+    records: RecordSet,
     *,
-    read: Callable[[int], bytes],
-    stamp: Callable[[int], bytes],
     images: ImageFormat,
     label_names: Sequence[str] | None = None,
     class_names: Sequence[str] = (),
-    problems: Sequence[Finding] = (),
 ) -> Source:
     """A source of records that hold tf.train.Examples.
 
     Args:
       name: of the source.
-      records: what each is called, and its bytes; gone through once.
-      read: index -> the bytes of a record; several threads call it at once.
-      stamp: as of `kft.data.image_source.source_of_bytes`.
+      records: gone through once; not at all where `images.cache` has an index of them.
       images: names the features.
       label_names: of the training data, or None.
       class_names: what whole numbers in the label feature are called; () for themselves.
-      problems: of reading; may grow while `records` are gone through.
     """
-    keys, headers, labels, features, missing = [], [], [], set(), []
-    for key, record in records:
+    how = repr((name, images.image, images.label, images.labels, tuple(class_names)))
+    kept = record_index.KeptIndex(images.cache, how, records.files)
+    problems: list[Finding] = []
+    index = kept.load()
+    if index is None:
+        index = _read_all(records, images, class_names, problems)
+        if not problems:  # what is bad is told at each start
+            kept.save(index)
+    if index.places:
+        _check_features(name, index.features, images)
+    keys = tuple(map(str, index.places))
+    labels = image_source.labels_of(
+        index.labels if images.label in index.features else None,
+        len(keys),
+        kind=images.labels,
+        label_names=label_names if label_names is not None else class_names or None,
+        key=keys.__getitem__,
+    )
+
+    def read_image(number: int) -> bytes:
+        image = parsed(records.read(index.places[number])).get(images.image, ())
+        return image[0] if _is_file(image) else b""
+
+    def stamp(number: int) -> bytes:
+        return fingerprint(records.stamp(index.places[number]) + images.image.encode())
+
+    wrong = {finding.index for finding in problems if finding.index is not None}
+    return image_source.source_of_bytes(
+        name,
+        read_image,
+        keys,
+        labels.label_names,
+        labels.labels,
+        stamp=stamp,
+        headers=index.headers,
+        targets=labels.targets,
+        problems=[*problems, *(finding for finding in labels.problems if finding.index not in wrong)],
+    )
+
+
+def _read_all(records: RecordSet, images: ImageFormat, class_names: Sequence[str], problems: list[Finding]) -> Index:
+    places, headers, labels, features = [], [], [], set()
+    for place, record in records.each(problems):
         example = parsed(record)
         features.update(example)
         image = example.get(images.image, ())
@@ -75,36 +97,11 @@ def source_of_examples(
         else:
             reason = f"Got {_told(image)} in the feature {images.image!r}. Expected the bytes of one image file."
             remedy = "Write it again, or leave it out."
-            missing.append(Finding(image_source.IMAGE_MISSING, key, reason, remedy, index=len(keys)))
+            problems.append(Finding(image_source.IMAGE_MISSING, str(place), reason, remedy, index=len(places)))
             headers.append(image_file.NO_HEADER)
         labels.append(label_of(example.get(images.label, ()), images.labels, class_names))
-        keys.append(key)
-    if keys:
-        _check_features(name, features, images)
-    read_labels = image_source.labels_of(
-        labels if images.label in features else None,
-        len(keys),
-        kind=images.labels,
-        label_names=label_names if label_names is not None else class_names or None,
-        key=keys.__getitem__,
-    )
-
-    def read_image(index: int) -> bytes:
-        image = parsed(read(index)).get(images.image, ())
-        return image[0] if _is_file(image) else b""
-
-    wrong = {finding.index for finding in missing}
-    return image_source.source_of_bytes(
-        name,
-        read_image,
-        tuple(keys),
-        read_labels.label_names,
-        read_labels.labels,
-        stamp=stamp,
-        headers=headers,
-        targets=read_labels.targets,
-        problems=[*problems, *missing, *(finding for finding in read_labels.problems if finding.index not in wrong)],
-    )
+        places.append(place)
+    return Index(places, headers, labels, sorted(features))
 
 
 def _is_file(values: Sequence[Any]) -> bool:
@@ -138,7 +135,7 @@ def _told(values: Sequence[Any]) -> str:
     return f"{len(values)} values of type {', '.join(kinds)}" if kinds else "nothing"
 
 
-def _check_features(name: str, features: set[str], images: ImageFormat) -> None:
+def _check_features(name: str, features: Sequence[str], images: ImageFormat) -> None:
     for setting, names in images.required.items():
         for feature in names:
             if feature not in features:

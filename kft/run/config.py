@@ -83,7 +83,7 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
         value = getattr(getattr(config, leaf.room), name)
         if leaf.metadata["unit"] in ("data", "backbone"):
             kind, colon, place = value.partition(":")
-        elif name in ("backbone_weights", "warm_start", "data_root", "preflight_cache"):
+        elif name in ("backbone_weights", "warm_start", "data_root"):
             kind, colon, place = "", "", value
         else:
             continue

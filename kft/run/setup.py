@@ -124,6 +124,7 @@ def image_format(config: RunConfig) -> data.ImageFormat | None:
         data_root=settings.data_root,
         encoding=settings.encoding,
         labels=task_settings.label_kind(config),
+        cache=how_to_check(config)["cache"],
     )
 
 

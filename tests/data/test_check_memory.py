@@ -1,4 +1,5 @@
 import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -112,6 +113,16 @@ def test_a_folder_that_cannot_be_written_only_takes_longer(photos, tmp_path):
 def test_the_folder_is_the_users(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert check_memory.default_folder() == tmp_path / "kft" / "preflight"
+
+
+def test_a_user_without_a_home_has_none(monkeypatch, photos):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(pathlib.Path, "home", no_home)
+    assert check_memory.default_folder() is None
+    assert check(photos, check_memory.default_folder()).ok
 
 
 def test_a_subset_is_examined_as_its_source(photos, tmp_path, decoded):
