@@ -8,7 +8,7 @@ import numpy as np
 from kft import errors
 from kft.data.batch_plan import EpochPlan, EqualPlan, share_of
 from kft.data.mixing import Mixing
-from kft.data.order import epoch_key, partners
+from kft.data.order import epoch_key, partners, times_before
 from kft.data.sampling import labels_to_balance
 from kft.data.source import Source
 
@@ -37,7 +37,8 @@ def batches(
     shares of all classes, is mixed with a partner's before it is preprocessed.
 
     The last batch is filled with examples of the same epoch that have weight 0. What an example becomes depends on
-    (seed, epoch, index) only, so neither the number of threads nor of replicas changes it.
+    (seed, epoch, index) only, and with balanced sampling on how often it came before in the epoch; so neither the
+    number of threads nor of replicas changes it.
 
     Args:
       source: at least one example.
@@ -77,9 +78,10 @@ def batches(
     plan = EqualPlan(source.num_examples, global_batch_size, seed, shuffle, balanced)
 
     def rows(batches: EpochPlan, epoch: int):
-        indices, weights = batches.indices.reshape(-1), batches.weights.reshape(-1)
+        numbers, weights = batches.indices.reshape(-1), batches.weights.reshape(-1)
+        indices = numbers % source.num_examples
         keys = np.full_like(indices, epoch_key(seed=seed, epoch=epoch))
-        columns = indices, np.stack([keys, indices], 1), given[indices], weights
+        columns = indices, np.stack([keys, numbers], 1), given[indices], weights
         if not mixing:
             return columns
         others = partners(source.num_examples, seed=seed, epoch=epoch)[indices]
@@ -90,6 +92,9 @@ def batches(
     def rows_of(epoch, share=None):
         def plan_of(epoch: np.ndarray):
             batches = plan.epoch(int(epoch))
+            if balanced is not None:  # another draw of augmentation for each time that an example comes
+                times = times_before(batches.indices.reshape(-1)).reshape(batches.indices.shape)
+                batches = batches._replace(indices=batches.indices + times * source.num_examples)
             return rows(share_of(batches, *share) if share else batches, int(epoch))
 
         columns = tf.numpy_function(plan_of, [epoch], [column.dtype for column in first])

@@ -82,3 +82,19 @@ def test_numbers_cannot_be_balanced():
     source = data.from_texts(["one", "two"], [1.0, 2.0], label_kind="numbers")
     with pytest.raises(errors.InputError, match="one class each"):
         data.batches(source, encode=None, preprocess=None, global_batch_size=2, shuffle=True, sampling="balanced")
+
+
+def test_an_example_that_comes_several_times_is_augmented_anew_each_time():
+    x = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 3), np.uint8)
+    source = data.from_arrays(x, [0] * 7 + [1])
+    encode = data.image_encoder(image_size=(8, 8), augmentation="crop")
+    dataset = data.batches(
+        source, encode=encode, preprocess=lambda x: x, global_batch_size=4, shuffle=True, sampling="balanced"
+    )
+    whole = [tuple(part.numpy() for part in batch) for batch in dataset.from_epoch(2).take(2)]
+    images, labels, _ = (np.concatenate(parts) for parts in zip(*whole, strict=True))
+    of_one = images[labels == 1]
+    assert len(of_one) == 4 and len({image.tobytes() for image in of_one}) == 4
+    halves = [[x.numpy() for x, *_ in dataset.from_epoch(2, 0, (half, half + 1, 2)).take(2)] for half in (0, 1)]
+    for (both, *_), first, second in zip(whole, *halves, strict=True):
+        np.testing.assert_array_equal(both, np.concatenate([first, second]))
