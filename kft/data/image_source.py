@@ -162,7 +162,8 @@ def _source(
     import tensorflow as tf
 
     def load(index):
-        sizes, orientations, bounds = headers.tensors()
+        # It may read files in threads, which are not to be rewritten as a graph.
+        sizes, orientations, bounds = tf.autograph.experimental.do_not_convert(headers.tensors)()
         raw = {
             "image_bytes": load_bytes(index),
             "image_header": tf.gather(sizes, index),
