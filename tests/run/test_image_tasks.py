@@ -142,6 +142,7 @@ def test_decoding_once_changes_nothing(tmp_path, photos):
     assert len(results[0]["waiting_for_data"]) == 2 and all(0 <= share <= 1 for share in results[0]["waiting_for_data"])
 
 
+@pytest.mark.slow
 def test_the_code_of_the_page_runs():
     page = (ROOT / "docs" / "images.md").read_text(encoding="utf-8")
     names = {}
