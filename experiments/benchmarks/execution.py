@@ -107,9 +107,11 @@ def _setup(config: Any, **execution: Any) -> Any:
     import keras
 
     from kft.models import names
+    from kft.run import execution as execution_module
     from kft.run import setup
 
     config = dataclasses.replace(config, execution=dataclasses.replace(config.execution, **execution))
+    execution_module.make_strategy(config)  # of workers before anything is computed
     keras.utils.set_random_seed(0)
     with names.counted_anew():
         return setup.make_setup(config, setup.load_data(config, config.data.train_data))
@@ -236,7 +238,8 @@ def _free_port() -> int:
 
 def _memory(config, values, steps, folder):
     if values.only:
-        print(json.dumps(_one_memory(config, TRAINED[values.only])))
+        trained = TRAINED[values.only].replace("2", "1" if values.model == "mlp" else "2")
+        print(json.dumps(_one_memory(config, trained)))
         return
     rows = []
     for trained in TRAINED:

@@ -84,6 +84,7 @@ def main(folder, place, epochs):
         validation_data=batches(False, slow=place == "validate"),
         callbacks=[Tell(), KeepBest("val_loss", mode="min"), checkpoint],
         verbose=0,
+        cache="off",  # so that all is traced in the first phase
     )
     print("digest", variables_sha256([*model.variables, *model.optimizer.variables]), flush=True)
 
