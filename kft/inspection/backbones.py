@@ -7,6 +7,7 @@ from typing import Any
 from kft.inspection import statistics, summary
 
 Row = dict[str, Any]
+_LONGEST = 28
 
 
 def backbone_table(rows: Sequence[Row]) -> str:
@@ -77,6 +78,8 @@ def backbone_picture(rows: Sequence[Row], path: str) -> pathlib.Path | None:
     front = not_beaten(measured)
     axes.plot([1000 / row["images_per_second"] for row in front], [row["mean"] for row in front], ":", color="0.6")
     largest = max(row["megabytes"] for row in measured)
+    costs = [1000 / row["images_per_second"] for row in measured]
+    middle = (min(costs) * max(costs)) ** 0.5 * 1.001  # one alone has its name on the right
     for row in measured:
         x, y = 1000 / row["images_per_second"], row["mean"]
         ends = None if row["low"] is None else [[y - row["low"]], [row["high"] - y]]
@@ -84,7 +87,8 @@ def backbone_picture(rows: Sequence[Row], path: str) -> pathlib.Path | None:
         axes.errorbar(x, y, yerr=ends, color=colour, capsize=3, linewidth=1)
         axes.scatter(x, y, s=20 + 280 * row["megabytes"] / largest, color=colour, alpha=0.4)
         label = row["backbone"] + (" (random)" if row["weights"] == "none" else "")
-        axes.annotate(label, (x, y), xytext=(6, 6), textcoords="offset points", fontsize=8)
+        side, place = ("left", 7) if x < middle else ("right", -7)
+        axes.annotate(label, (x, y), xytext=(place, 7), textcoords="offset points", ha=side, fontsize=8)
     first = measured[0]
     axes.set(xlabel="milliseconds per image, forward", ylabel=first["metric"], xscale="log")
     axes.xaxis.set_major_formatter("{x:g}")
@@ -98,4 +102,5 @@ def backbone_picture(rows: Sequence[Row], path: str) -> pathlib.Path | None:
 def _weights(weights: str) -> str:
     if weights == "none":
         return "random"
-    return pathlib.PurePath(weights).name if "/" in weights or "\\" in weights else weights
+    name = pathlib.PurePath(weights).name
+    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"

@@ -32,7 +32,7 @@ def accuracy_interval(run: RunFolder) -> str | None:
     if found is None:
         return None
     low, high = classes.wilson(int(found.correct.sum()), len(found.truth))
-    return f"{low:.3f} to {high:.3f} (95\u00a0%, {len(found.truth):,}\u00a0examples)"
+    return f"{low:.3f} to {high:.3f} (95\u00a0%, {len(found.truth):,} examples)"
 
 
 def _metrics(run: RunFolder) -> Markup | None:

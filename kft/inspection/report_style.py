@@ -18,7 +18,7 @@ h1 { font-size: 1.5rem; margin: 0.2em 0; } h2 { font-size: 1.2rem; margin: 2em 0
 h3 { font-size: 1rem; margin: 1.4em 0 0.4em; }
 p { margin: 0.4em 0; max-width: 75ch; } .dim, small { color: var(--dim); } .bad { color: var(--bad); }
 a { color: var(--c0); } nav { display: flex; flex-wrap: wrap; gap: 4px 14px; font-size: 0.9rem; margin: 8px 0; }
-.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 8px; margin: 12px 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: 8px; margin: 12px 0; }
 .fact { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 8px 12px; }
 .fact b { display: block; font-size: 1.35rem; line-height: 1.25; font-variant-numeric: tabular-nums; } .fact small {
   display: block; }
