@@ -167,6 +167,7 @@ def main(file: str) -> None:
             callbacks=[stopwatch],
         )
         trainer.train()
+        arguments.train_sampling_strategy = "random"  # by length it would reorder what it predicts too
         predicted = {
             part: task.decode(given[part], encoded[part], trainer.predict(encoded[part]).predictions)
             for part in ("evaluation", "test")
