@@ -3,7 +3,7 @@
 Example:
   python -m experiments.benchmarks.text_step --backbone=hf:MINILM --lengths=8,16,24,32 --profile=16
 
-A classifier of 6 classes on random tokens, AdamW with clipping, without XLA, in these ways:
+A classifier of 6 classes on random tokens, AdamW with clipping, without XLA, in --precision, in these ways:
 
     first_token        as kft does it: the last layer is computed for the first token alone
     all_tokens         the last layer is computed for all tokens, of which the head looks at the first
@@ -30,7 +30,7 @@ from experiments import flags
 from kft import inspection
 
 WAYS = ("first_token", "all_tokens", "frozen_embeddings")
-SETTINGS = ("backbone", "global_batch_size")
+SETTINGS = ("backbone", "global_batch_size", "precision")
 NUM_LABELS = 6
 WARM_UP = 3
 TORCH = """
@@ -94,11 +94,20 @@ def _last_line(command: Sequence[str]) -> dict[str, Any]:
 def measure(config: Any, way: str, lengths: Sequence[int], settings: Any) -> dict[str, float]:
     """Seconds of the first step, and milliseconds of one step at each length."""
     import keras
+
+    from kft import training
+
+    keras.utils.set_random_seed(0)
+    precision = "float32" if config.execution.precision == "auto" else config.execution.precision
+    with training.precision_scope(precision):
+        return _measure(config, way, lengths, settings)
+
+
+def _measure(config: Any, way: str, lengths: Sequence[int], settings: Any) -> dict[str, float]:
     import tensorflow as tf
 
     from kft import models, optimizers, tasks, training
 
-    keras.utils.set_random_seed(0)
     backbone = models.make_backbone(config.models.backbone)
     if way == "all_tokens":
         pooled = lambda outputs: models.Features(outputs["sequence_output"][:, 0])  # noqa: E731
