@@ -65,11 +65,6 @@ class TokenTable:
         """(rows,) int64: the tokens of each row."""
         return np.diff(self.offsets)
 
-    def rows_of_record(self, record: int) -> range:
-        """The rows that were made of a record."""
-        first, end = np.searchsorted(self.record, [record, record + 1])
-        return range(int(first), int(end))
-
 
 def check_tokens(table: TokenTable, source: Source, *, vocabulary_size: int, max_length: int) -> list[Finding]:
     """What would go wrong without a word on the device: ids outside of the vocabulary, and too many tokens.
