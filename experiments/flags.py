@@ -252,7 +252,7 @@ def docs_table() -> str:
     lines = [
         "# Flags",
         "",
-        "Made by `python -m experiments.flags > docs/flags.md`; the settings are in `kft/run/settings.py`.",
+        "Made by `python -m experiments.flags > docs/flags.md`; the settings are in `kft/run/*settings.py`.",
     ]
     for room, doc in ROOMS.items():
         lines += ["", f"## {room}", "", doc, "", "| flag | default | meaning |", "|---|---|---|"]

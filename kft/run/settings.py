@@ -1,4 +1,4 @@
-"""The settings of a run, room by room: the only place where a default is written. Flags and docs are made from it."""
+"""The settings of a run, room by room; those of the data are in `data_settings`. Flags and docs are made from them."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The settings of text: a part of those of the data, which are in `kft.run.settings`."""
+"""The settings of text: a part of those of the data, which are in `kft.run.data_settings`."""
 
 import dataclasses
 
