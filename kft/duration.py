@@ -27,7 +27,9 @@ class Duration:
         if self.unit not in UNITS:
             raise errors.unknown_name("unit", self.unit, UNITS)
         if not math.isfinite(self.amount) or self.amount < 0:
-            raise errors.InputError(f"Got a length of {self.amount!r} {self.unit}. Expected a number >= 0.")
+            raise errors.InputError(
+                f"Got a length of {self.amount!r} {self.unit}. Expected a number >= 0. Use 0 or more."
+            )
 
     @classmethod
     def parse(cls, text: str) -> "Duration":

@@ -38,7 +38,7 @@ def arrays(path: str, *, label_names: Sequence[str] | None = None, labels: str =
         ) from error
     for name in ("x", "y"):
         if name not in content:
-            raise errors.InputError(f"Got {path!r} without {name!r}. Expected x and y. np.savez(path, x=x, y=y).")
+            raise errors.InputError(f"Got {path!r} without {name!r}. Expected x and y. Use np.savez(path, x=x, y=y).")
     if label_names is None and "label_names" in content:
         label_names = [str(name) for name in content["label_names"]]
     return from_arrays(content["x"], content["y"], label_names=label_names, name=f"arrays:{path}", labels=labels)

@@ -27,7 +27,9 @@ def digits(place: str = "", *, label_names: Sequence[str] | None = None) -> Sour
     try:
         from sklearn import datasets
     except ImportError as error:
-        raise errors.InputError("Got 'digits:' without scikit-learn. Expected it. pip install scikit-learn") from error
+        raise errors.InputError(
+            "Got 'digits:' without scikit-learn. Expected the extra 'digits'. Run pip install 'kft[digits]'."
+        ) from error
     loaded = datasets.load_digits()
     images = np.rint(loaded.images * (255 / 16)).astype(np.uint8)
     return from_arrays(images, loaded.target, label_names=names, name="digits:")

@@ -93,7 +93,7 @@ def delimited(path: str, lines: Iterator[str], *, delimiter: str) -> Iterator[Ro
     try:
         header = next(reader, None)
         if not header:
-            raise errors.InputError(f"Got {path!r} without a first line. Expected the names of the columns there.")
+            raise errors.InputError(f"Got {path!r} without a first line. Expected the names of the columns. Add it.")
         end = reader.line_num
         for values in reader:
             number, end = end + 1, reader.line_num

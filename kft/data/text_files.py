@@ -64,7 +64,9 @@ def open_parquet(path: str, required: Mapping[str, Sequence[str]], wanted: Seque
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:
-        raise errors.InputError("Got no pyarrow. Expected the extra 'text'. Run pip install 'kft[text]'.") from error
+        raise errors.InputError(
+            "Got no pyarrow. Expected the extra 'text'. Run pip install --use-pep517 'kft[text]'."
+        ) from error
     text_lines.existing_file(path, what="a Parquet file")
     try:
         file = parquet.ParquetFile(path)
@@ -72,7 +74,9 @@ def open_parquet(path: str, required: Mapping[str, Sequence[str]], wanted: Seque
         table_rows.check_columns(path, columns, required)
         return file.read(columns=[name for name in dict.fromkeys(wanted) if name in columns])
     except (ArrowException, OSError) as error:
-        raise errors.InputError(f"Got {path!r}, which does not read: {error}. Expected a Parquet file.") from error
+        raise errors.InputError(
+            f"Got {path!r}, which does not read: {error}. Expected a Parquet file. Use an intact copy."
+        ) from error
 
 
 def raw_lines(paths: Sequence[str], *, encoding: str = "utf-8", pair: bool = False) -> Source:

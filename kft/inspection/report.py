@@ -137,4 +137,6 @@ def _write(file: pathlib.Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
         os.replace(beside, file)
     except OSError as error:
-        raise errors.InputError(f"Got {str(file)!r}, which cannot be written: {error}. Name another.") from error
+        raise errors.InputError(
+            f"Got {str(file)!r}, which cannot be written: {error}. Expected a file that can. Name another."
+        ) from error

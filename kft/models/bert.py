@@ -96,7 +96,9 @@ class TextConfig:
         except (TypeError, AttributeError):
             good = False
         if not good or config.family not in FAMILIES or config.activation not in ACTIVATIONS:
-            raise errors.InputError(f"Got {str(folder / FILE)!r} with {content!r}. Use an intact copy.")
+            raise errors.InputError(
+                f"Got {str(folder / FILE)!r} with {content!r}. Expected what `save` wrote. Use an intact copy."
+            )
         return config
 
 

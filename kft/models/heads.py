@@ -48,7 +48,9 @@ def make_head(
     """
     hidden_units = as_hidden_units(hidden_units)
     if num_outputs < 1:
-        raise errors.InputError(f"Got num_outputs={num_outputs!r}. Expected a whole number >= 1.")
+        raise errors.InputError(
+            f"Got num_outputs={num_outputs!r}. Expected a whole number >= 1. Use the number of classes."
+        )
     if not 0 <= dropout < 1:
         raise errors.InputError(f"Got head dropout={dropout!r}. Expected a number in [0, 1). Use 0 for none, or 0.2.")
     if not (isinstance(dropout_samples, int) and dropout_samples >= 1) or (dropout_samples > 1 and not dropout):

@@ -112,7 +112,9 @@ def _features(name: str, model: keras.Model, config: bert.TextConfig, pooling: s
 def check_arguments(name: str, *, image_size: Any, weights: str, pooling: str) -> None:
     """Raises InputError for an argument that is one of images."""
     if image_size is not None:
-        raise errors.InputError(f"Got image_size={image_size!r} for {name!r}, which reads text. Leave it out.")
+        raise errors.InputError(
+            f"Got image_size={image_size!r} for {name!r}, which reads text. Expected none. Leave it out."
+        )
     if weights not in ("pretrained", "none"):
         raise errors.InputError(
             f"Got weights={weights!r} for {name!r}. Expected 'pretrained', the folder's own, or 'none', random ones. "

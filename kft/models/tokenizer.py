@@ -175,7 +175,9 @@ def read_json(file: pathlib.Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise errors.InputError(f"Got {str(file)!r}, which cannot be read: {error}. Use an intact copy.") from error
+        raise errors.InputError(
+            f"Got {str(file)!r}, which cannot be read: {error}. Expected a JSON object. Use an intact copy."
+        ) from error
     if not isinstance(content, dict):
         raise errors.InputError(f"Got {str(file)!r}, which holds no JSON object. Expected one. Use an intact copy.")
     return content

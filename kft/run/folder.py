@@ -36,7 +36,7 @@ def prepare_folder(workdir: str | os.PathLike, *, resume: str = "never") -> path
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise errors.InputError(f"{got} cannot be made: {error}. Name another.") from error
+        raise errors.InputError(f"{got} cannot be made: {error}. Expected a folder that can. Name another.") from error
     return workdir
 
 

@@ -71,7 +71,9 @@ def load_model(workdir: str | pathlib.Path) -> KeptModel:
         sha256 = description["weights_sha256"]
         decided = {name: description.get(name) for name in ("class_weights", "calibration")}
     except (ValueError, KeyError, TypeError) as error:
-        raise errors.InputError(f"Got {str(file)!r}, which cannot be read: {error}. Use an intact copy.") from error
+        raise errors.InputError(
+            f"Got {str(file)!r}, which cannot be read: {error}. Expected what a run wrote. Use an intact copy."
+        ) from error
     if not (folder / WEIGHTS).is_file():
         raise errors.InputError(f"Got {str(folder)!r} without {WEIGHTS}. Expected it there. Use an intact copy.")
     if not decided["class_weights"]:

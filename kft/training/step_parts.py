@@ -21,7 +21,7 @@ def unpack(data: Any) -> tuple[Any, Any, tf.Tensor]:
     if y is None:
         raise errors.InputError("Got batches without targets. Expected (x, y) or (x, y, weight). Add y.")
     if keras.tree.is_nested(weight):
-        raise errors.InputError("Got a structure of sample weights. Expected one weight for each example.")
+        raise errors.InputError("Got a structure of sample weights. Expected one for each example. Use a vector.")
     if weight is None:
         weight = tf.ones(tf.shape(keras.tree.flatten(x)[0])[:1])
     return x, y, tf.cast(weight, tf.float32)

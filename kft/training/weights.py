@@ -51,12 +51,16 @@ def load_weights(model: keras.Model, file: str | os.PathLike, *, sha256: str | N
     """
     file = pathlib.Path(file)
     if sha256 is not None and hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
-        raise errors.InputError(f"Got {str(file)!r}, which is not the file that was written. Use an intact copy.")
+        raise errors.InputError(
+            f"Got {str(file)!r}, which is not the file that was written. Expected that one. Use an intact copy."
+        )
     try:
         stream = safetensors.safe_open(file, framework="numpy")
         there = {name: stream.get_slice(name) for name in stream.keys()}  # noqa: SIM118  no mapping
     except (OSError, safetensors.SafetensorError) as error:
-        raise errors.InputError(f"Got weights {str(file)!r}. Expected a safetensors file; {error}.") from error
+        raise errors.InputError(
+            f"Got weights {str(file)!r}. Expected a safetensors file; {error}. Use an intact copy."
+        ) from error
     wanted = {variable.path: variable for variable in model.weights}
     problems = [f"missing {path!r}" for path in wanted if path not in there]
     problems += [f"not in the model: {path!r}" for path in there if path not in wanted]
