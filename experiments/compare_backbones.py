@@ -10,7 +10,8 @@ Example:
 
 NAME=FILE gives a backbone's weights, NAME=none leaves them random, NAME alone takes --backbone_weights. All flags of a
 run may be given, also by a recipe; where they are not: --seeds=3, --length="20 epochs", --learning_rate=3e-3,
---weight_decay=0, --schedule=cosine, --warmup="0 steps". What trains, caching, augmentation and --backbone are not used.
+--weight_decay=0, --schedule=cosine, --warmup="0 steps". What trains, caching, augmentation,
+mixing, --sampling, --keep, --strategy and --backbone are not used.
 The exit code is 2 if a backbone could not be measured.
 """
 
