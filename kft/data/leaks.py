@@ -76,7 +76,9 @@ def near_duplicates(
             yield Finding("near-duplicates", sources[role].keys[index], reason, remedy)
         if len(alike) > most:
             rest = len(alike) - most
-            yield Finding("near-duplicates", sources[role].name, f"Got {rest} more of {role}.", "Look.", count=rest)
+            yield Finding(
+                "near-duplicates", sources[role].name, f"Got {rest} more of {role}.", "Look at them.", count=rest
+            )
 
 
 def nearest(looks: np.ndarray, others: np.ndarray) -> Iterable[tuple[int, int]]:
