@@ -237,14 +237,12 @@ def _expected(leaf: Leaf, *, list_tables: bool) -> str:
     if isinstance(metadata["choices"], str) and not list_tables:
         text = f"A name in `{metadata['choices'].replace(':', '.')}`."
     elif metadata["choices"]:
-        later = metadata["later"]
-        text = "One of: " if leaf.item is None else "Some of: "
-        text += ", ".join(name + (" (not yet)" if name in later else "") for name in leaf.names()) + "."
+        text = ("One of: " if leaf.item is None else "Some of: ") + ", ".join(leaf.names()) + "."
     elif leaf.type is bool or (leaf.type is str and metadata["unit"] != "duration"):
         text = ""
     else:
         text = leaf.expected[0].upper() + leaf.expected[1:] + "."
-    return text if metadata["available"] else f"Not available yet. {text}".strip()
+    return text
 
 
 def docs_table() -> str:

@@ -44,9 +44,9 @@ def tfds_images(place: str, *, label_names: Sequence[str] | None = None, images:
     Raises: InputError without tensorflow-datasets, for a name or split that it does not know, a data set that cannot be
       prepared, and features that are not there.
     """
-    import tensorflow_datasets as tfds
-
     split = _split(place, images.data_root)
+    import tensorflow_datasets as tfds  # there, or `_split` had said so
+
     image = images.image_column or _only(split, tfds.features.Image, place)
     label = images.label_column or _learned(split)
     for setting, name in (("image_column", image), ("label_column", images.label_column)):

@@ -20,7 +20,7 @@ def choose(config: RunConfig) -> training.Choice:
     return training.choose(
         precision=config.execution.precision,
         xla=config.execution.xla,
-        encodes_text=config.models.backbone.startswith("hf:"),
+        encodes_text=config.models.backbone.startswith(("hf:", "preset:")),
         machine=training.this_machine(),
     )
 

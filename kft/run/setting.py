@@ -26,9 +26,6 @@ def setting(
     unit: str = "",
     limits: str = "",
     choices: tuple[str, ...] | str = (),
-    later: tuple[str, ...] = (),
-    available: bool = True,
-    instead: str = "",
 ) -> Any:
     """A field of a settings dataclass.
 
@@ -39,19 +36,8 @@ def setting(
       limits: the interval that numbers lie in, such as "[0, 1)" or "(0, inf)".
       choices: the names a text (or each member of a tuple) may have; or the place of a table that holds them,
         such as "kft.optimizers:OPTIMIZERS".
-      later: the choices that have a name but nothing behind them yet.
-      available: False for a setting that has a name but nothing behind it yet.
-      instead: for `later` and not `available`: what to do, a full sentence.
     """
-    metadata = {
-        "help": help,
-        "unit": unit,
-        "limits": limits,
-        "choices": choices,
-        "later": later,
-        "available": available,
-        "instead": instead or "Leave it out.",
-    }
+    metadata = {"help": help, "unit": unit, "limits": limits, "choices": choices}
     return dataclasses.field(default=default, metadata=types.MappingProxyType(metadata))
 
 

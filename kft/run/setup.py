@@ -150,13 +150,15 @@ def make_backbone(
 
 def build_model(config: RunConfig, backbone: models.Backbone, task: tasks.Task) -> training.FineTuneModel:
     """The model of a run, with the weights that the backbone has."""
-    return training.build_model(
+    model = training.build_model(
         backbone,
         task,
         batchnorm=config.models.batchnorm.replace("recalibrate", "frozen"),
         batchnorm_momentum=config.models.batchnorm_momentum or None,
         r_drop=config.optimizers.r_drop,
     )
+    model.remat = config.execution.remat
+    return model
 
 
 def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True) -> Setup:
@@ -178,7 +180,6 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
         report = _warm_start(config, model, train) if warm_start else None
         _reinitialize(model, backbone, config.models.reinitialize_top_blocks)
         training.use_mixout(model, config.models.mixout)
-        model.remat = config.execution.remat
     replicas = strategy.num_replicas_in_sync
     batches = make_batches(config, backbone, task, num_replicas=replicas)(train, train=True)
     plan = compiling.compile_model(config, model, task, batches)

@@ -34,12 +34,10 @@ def validate(config: RunConfig, *, required: Sequence[str] = ()) -> None:
 
 
 def check_value(leaf: Leaf, value: Any) -> None:
-    """Raises InputError if a setting cannot have this value, or cannot have it yet."""
+    """Raises InputError if a setting cannot have this value, ."""
     value = leaf.convert(value)
     if value == leaf.default and leaf.metadata["unit"] != "data":
         return
-    if not leaf.metadata["available"]:
-        raise errors.not_available_yet(leaf.name, value, leaf.metadata["instead"])
     for part in value if leaf.type is tuple else (value,):
         if isinstance(part, str):
             _check_text(leaf, part)
@@ -98,8 +96,6 @@ def _check_text(leaf: Leaf, text: str) -> None:
     name = text.partition("(")[0].strip() if unit == "recipe" else text
     if names and name not in names and not (unit == "backbone" and name.startswith(tuple(PREFIXES))):
         raise errors.unknown_name(leaf.name, name, names)
-    if name in leaf.metadata["later"]:
-        raise errors.not_available_yet(leaf.name, name, leaf.metadata["instead"])
 
 
 def _check_data(leaf: Leaf, text: str) -> None:

@@ -15,7 +15,6 @@ from PIL import Image
 
 from experiments import check, compare, describe, evaluate, finetune, predict
 from kft import training
-from kft.run.config import LEAVES
 from tests.run import digit_photos
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -265,30 +264,6 @@ def test_wrong_settings_end_before_the_first_step_with_the_remedy(case, photos, 
         assert part in captured.err, part
     assert re.search(r"\bGot\b", captured.err) and "Traceback" not in captured.err
     assert not list((tmp_path / "run").rglob("*"))
-
-
-def not_yet():
-    """A value of every setting that has a name and nothing behind it yet."""
-    for leaf in LEAVES.values():
-        if not leaf.metadata["available"]:
-            texts = {"duration": "5 minutes", "options": "factor=0.5"}
-            yield (
-                leaf.name,
-                {bool: "true", int: "2", float: "0.5", str: texts.get(leaf.metadata["unit"], "x")}[
-                    leaf.item or leaf.type
-                ],
-            )
-        for name in leaf.metadata["later"]:
-            yield leaf.name, name
-
-
-def test_what_is_not_available_yet_is_said_with_what_to_do(data_flags, no_step, tmp_path, capsys):
-    for name, value in not_yet():
-        arguments = [*SETTINGS, *data_flags, f"--workdir={tmp_path}", f"--{name}={value}"]
-        assert call(finetune, *arguments) == 2, name
-        text = capsys.readouterr().err
-        assert re.search(rf"Got {name}=.*, which is not available yet\. [A-Z].*\.", text), text
-    assert not list(tmp_path.iterdir())
 
 
 def test_what_is_needed_is_asked_for_all_at_once(capsys):

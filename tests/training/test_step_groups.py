@@ -138,7 +138,7 @@ def test_what_is_measured_chooses(monkeypatch):
     model.make_train_function(force=True)
     model.fit(data, epochs=1, verbose=0)
     assert model.groups.decisions[1]["steps_per_execution"] == 1
-    monkeypatch.undo()
+    monkeypatch.setattr(step_groups, "SLOW_STEP_SECONDS", 1e9)
     model.make_train_function(force=True)
     model.fit(data, epochs=1, verbose=0)
     assert "too few steps" in model.groups.decisions[2]["reason"]
