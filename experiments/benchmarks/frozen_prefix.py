@@ -25,10 +25,8 @@ long comparison can be made in several calls.
 """
 
 import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -37,7 +35,10 @@ from typing import Any
 from absl import flags as absl_flags
 
 from experiments import flags
+from experiments.benchmarks import processes
 from kft import errors, inspection
+
+MODULE = "experiments.benchmarks.frozen_prefix"
 
 KINDS = ("keras", "kft", "off", "arrays")
 SETTINGS = ("backbone_weights", "image_size", "global_batch_size", "cache", "cache_budget")
@@ -81,26 +82,11 @@ def _run(config, flag_values):
     kinds, lines = flag_values.kinds, []
     for number in range(flag_values.first_round, flag_values.first_round + flag_values.rounds):
         for place in range(len(kinds)):
-            lines.append(_in_new_process(kinds[(number + place) % len(kinds)], flag_values))
+            lines.append(processes.measure_in_new_process(MODULE, kinds[(number + place) % len(kinds)], flag_values))
             if flag_values.results:
                 with open(flag_values.results, "a", encoding="utf-8") as file:
                     file.write(json.dumps(lines[-1]) + "\n")
     print(f"\n{report(lines)}")
-
-
-def _in_new_process(kind: str, flag_values: absl_flags.FlagValues) -> dict[str, Any]:
-    given = [word for name in flag_values if flag_values[name].present for word in _words(flag_values[name])]
-    command = [sys.executable, "-m", "experiments.benchmarks.frozen_prefix", *given, f"--only={kind}"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ})
-    if done.returncode:
-        raise RuntimeError(f"The measurement of {kind} ended with exit code {done.returncode}; its error is above.")
-    line = done.stdout.splitlines()[-1]
-    print(line, flush=True)
-    return json.loads(line)
-
-
-def _words(flag: absl_flags.Flag) -> list[str]:
-    return flag.serialize().splitlines()
 
 
 def measure(kind: str, settings: Any) -> dict[str, Any]:

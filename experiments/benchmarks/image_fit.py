@@ -24,7 +24,6 @@ import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -35,7 +34,10 @@ BEGAN = time.perf_counter()
 from absl import flags as absl_flags  # noqa: E402  what is imported is measured
 
 from experiments import flags  # noqa: E402
+from experiments.benchmarks import processes  # noqa: E402
 from kft import errors, inspection  # noqa: E402
+
+MODULE = "experiments.benchmarks.image_fit"
 
 LIBRARIES = ("keras", "kft")
 SETTINGS = ("backbone_weights", "image_size", "global_batch_size", "batchnorm")
@@ -68,19 +70,8 @@ def _run(config, flag_values):
     pairs = []
     for number in range(flag_values.runs):
         order = LIBRARIES if number % 2 == 0 else LIBRARIES[::-1]
-        pairs.append({library: _in_new_process(library, flag_values) for library in order})
+        pairs.append({library: processes.measure_in_new_process(MODULE, library, flag_values) for library in order})
     print(f"\n{report(pairs)}")
-
-
-def _in_new_process(library: str, flag_values: absl_flags.FlagValues) -> dict[str, Any]:
-    given = [flag_values[name].serialize() for name in flag_values if flag_values[name].present]
-    command = [sys.executable, "-m", "experiments.benchmarks.image_fit", *given, f"--only={library}"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ})
-    if done.returncode:
-        raise RuntimeError(f"The measurement of {library} ended with exit code {done.returncode}; its error is above.")
-    line = done.stdout.splitlines()[-1]
-    print(line, flush=True)
-    return json.loads(line)
 
 
 def measure(library: str, settings: Any) -> dict[str, Any]:

@@ -23,10 +23,8 @@ It prints a line of JSON for each measurement, then the medians and how many tim
 """
 
 import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -35,7 +33,10 @@ from typing import Any
 from absl import flags as absl_flags
 
 from experiments import flags
+from experiments.benchmarks import processes
 from kft import errors, inspection
+
+MODULE = "experiments.benchmarks.image_input"
 
 WAYS = ("keras", "kft", "in memory")
 SETTINGS = ("image_size", "global_batch_size")
@@ -63,19 +64,8 @@ def _run(config, flag_values):
     rows = []
     for number in range(flag_values.runs):
         shift = number % len(WAYS)
-        rows += [_in_new_process(way, flag_values) for way in (*WAYS[shift:], *WAYS[:shift])]
+        rows += [processes.measure_in_new_process(MODULE, way, flag_values) for way in (*WAYS[shift:], *WAYS[:shift])]
     print(f"\n{report(rows)}")
-
-
-def _in_new_process(way: str, flag_values: absl_flags.FlagValues) -> dict[str, Any]:
-    given = [flag_values[name].serialize() for name in flag_values if flag_values[name].present]
-    command = [sys.executable, "-m", "experiments.benchmarks.image_input", *given, f"--only={way}"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ})
-    if done.returncode:
-        raise RuntimeError(f"The measurement of {way!r} ended with exit code {done.returncode}; its error is above.")
-    line = done.stdout.splitlines()[-1]
-    print(line, flush=True)
-    return json.loads(line)
 
 
 def measure(way: str, settings: Any) -> dict[str, Any]:

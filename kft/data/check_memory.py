@@ -1,11 +1,13 @@
 """What the pre-flight found out about good images, kept for its next start by the size and time of their files."""
 
 import contextlib
+import io
 import os
 import pathlib
 
 import numpy as np
 
+from kft import files
 from kft.data.image_file import REMARKS, Header
 from kft.data.source import Examined, fingerprint
 
@@ -105,12 +107,8 @@ class Memory:
         """Writes what was looked up or put, whole or not at all; where that cannot be, the next start takes longer."""
         if self._file is None or not self.num_new:
             return
-        beside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        try:
+        stream = io.BytesIO()
+        np.save(stream, np.array(list(self._rows.values()), ROW), allow_pickle=False)
+        with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with open(beside, "wb") as stream:
-                np.save(stream, np.array(list(self._rows.values()), ROW), allow_pickle=False)
-            os.replace(beside, self._file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                beside.unlink()
+            files.write_whole(self._file, stream.getvalue())

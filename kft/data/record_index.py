@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from kft import files
 from kft.data import check_memory
 from kft.data.image_file import Header
 from kft.data.record_files import Place
@@ -70,11 +71,6 @@ class KeptIndex:
             "labels": index.labels,
             "features": index.features,
         }
-        beside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
-        try:
+        with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(content), encoding="utf-8")
-            os.replace(beside, self._file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                beside.unlink()
+            files.write_whole(self._file, json.dumps(content))

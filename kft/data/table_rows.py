@@ -76,12 +76,12 @@ def read_columns(
     return Columns({**values, **absent}, np.array(numbers, np.int64), problems)
 
 
-def check_columns(path: str, columns: Any, required: Mapping[str, Sequence[str]]) -> None:
-    """Raises InputError for a column that is not there; `required` as of `read_columns`."""
+def check_columns(path: str, columns: Any, required: Mapping[str, Sequence[str]], *, what: str = "column") -> None:
+    """Raises InputError for a column (or `what` it is) that is not there; `required` as of `read_columns`."""
     for setting, names in required.items():
         for name in names:
             if name not in columns:
-                error = errors.unknown_name("column", name, [column for column in columns if column])
+                error = errors.unknown_name(what, name, [column for column in columns if column])
                 raise errors.InputError(f"{path}: {error} Name it with --{setting}.")
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kft import errors
-from kft.data import check_memory, progress, record_files, tfrecord
+from kft.data import check_memory, progress, record_files, table_rows, tfrecord
 from kft.data.image_format import ImageFormat
 from kft.data.record_files import Place, RecordSet
 from kft.data.records import RowKeys
@@ -49,8 +49,8 @@ def tfds_images(place: str, *, label_names: Sequence[str] | None = None, images:
 
     image = images.image_column or _only(split, tfds.features.Image, place)
     label = images.label_column or _learned(split)
-    for setting, name in (("image_column", image), ("label_column", images.label_column)):
-        _check_feature(split, setting, name)
+    wanted = {"image_column": (image,), "label_column": (images.label_column,) * bool(images.label_column)}
+    table_rows.check_columns(split.name, split.features, wanted, what="feature")
     return tfrecord.source_of_examples(
         split.name,
         split.records,
@@ -72,9 +72,8 @@ def tfds_texts(place: str, *, label_names: Sequence[str] | None = None, text: Te
     """
     split = _split(place, text.data_root)
     label = text.label_column or _learned(split)
-    for name in text.texts:
-        _check_feature(split, "text_columns", name)
-    _check_feature(split, "label_column", text.label_column)
+    wanted = {"text_columns": text.texts, "label_column": (text.label_column,) * bool(text.label_column)}
+    table_rows.check_columns(split.name, split.features, wanted, what="feature")
     class_names = _class_names(split.features.get(label))
     columns: list[list[Any]] = [[] for _ in text.texts]
     labels = []
@@ -192,12 +191,6 @@ def _only(split: _Split, kind: type, place: str) -> str:
 def _learned(split: _Split) -> str:
     """The feature that the data set says is to be learned."""
     return split.supervised_keys[1] if len(split.supervised_keys) == 2 else "label"
-
-
-def _check_feature(split: _Split, setting: str, name: str) -> None:
-    if name and name not in split.features:
-        error = errors.unknown_name("feature", name, split.features)
-        raise errors.InputError(f"{split.name}: {error} Name it with --{setting}.")
 
 
 def _class_names(feature: Any) -> tuple[str, ...]:

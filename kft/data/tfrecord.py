@@ -4,8 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from kft import errors
-from kft.data import image_file, image_source, record_files, record_index
+from kft.data import image_file, image_source, record_files, record_index, table_rows
 from kft.data.image_format import ImageFormat
 from kft.data.record_files import RecordSet
 from kft.data.record_index import Index
@@ -55,7 +54,7 @@ def source_of_examples(
         if not problems:  # what is bad is told at each start
             kept.save(index)
     if index.places:
-        _check_features(name, index.features, images)
+        table_rows.check_columns(name, index.features, images.required, what="feature")
     keys = tuple(map(str, index.places))
     labels = image_source.labels_of(
         index.labels if images.label in index.features else None,
@@ -133,11 +132,3 @@ def label_of(values: Sequence[Any], kind: str, class_names: Sequence[str]) -> An
 def _told(values: Sequence[Any]) -> str:
     kinds = {type(value).__name__ for value in values}
     return f"{len(values)} values of type {', '.join(kinds)}" if kinds else "nothing"
-
-
-def _check_features(name: str, features: Sequence[str], images: ImageFormat) -> None:
-    for setting, names in images.required.items():
-        for feature in names:
-            if feature not in features:
-                error = errors.unknown_name("feature", feature, features)
-                raise errors.InputError(f"{name}: {error} Name it with --{setting}.")

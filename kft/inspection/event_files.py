@@ -1,11 +1,12 @@
 """TensorBoard's event files, with what was written too late taken out."""
 
-import os
 import pathlib
 import struct
 from collections.abc import Iterator, Mapping
 
 from tensorflow.core.util import event_pb2
+
+from kft import files
 
 
 def keep_until(log_dir: pathlib.Path, last_steps: Mapping[tuple[str, str], int]) -> None:
@@ -27,9 +28,7 @@ def keep_until(log_dir: pathlib.Path, last_steps: Mapping[tuple[str, str], int])
                 kept.append(record)
         remaining = b"".join(kept)
         if remaining != content:
-            beside = file.with_name(f".{file.name}.{os.getpid()}")
-            beside.write_bytes(remaining)
-            os.replace(beside, file)
+            files.write_whole(file, remaining)
 
 
 def records(content: bytes) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from kft import errors
+from kft import errors, files
 from kft.inspection import (
     model_card,
     report_compare,
@@ -132,10 +132,8 @@ def _page(title: str, heading: str, sections: Sequence[Markup | None], links: Se
 
 
 def _write(file: pathlib.Path, text: str) -> None:
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, file)
+        files.write_whole(file, text)
     except OSError as error:
         raise errors.InputError(
             f"Got {str(file)!r}, which cannot be written: {error}. Expected a file that can. Name another."

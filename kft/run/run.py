@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import kft
-from kft import distribute, inspection, schedules, training
+from kft import distribute, files, inspection, schedules, training
 from kft.inspection import resources
 from kft.models import names
 from kft.run import (
@@ -88,9 +88,9 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     stopwatch = callbacks[0]
     keep = next(callback for callback in callbacks if isinstance(callback, training.KeepBest))
     callbacks[-1].refuse_changes()
-    _write_text(workdir / "config.json", config_text.to_json(given))
+    files.write_whole(workdir / "config.json", config_text.to_json(given))
     measuring.write(workdir, given, choice)
-    _write_text(workdir / "run.flags", config_text.to_flags(given))
+    files.write_whole(workdir / "run.flags", config_text.to_flags(given))
     if run.warm_start is not None:
         write_json(workdir / "warm_start.json", dataclasses.asdict(run.warm_start))
     if verbose:
@@ -242,7 +242,7 @@ def _measured(config: RunConfig, run: setup.Setup, keep: training.KeepBest, stop
 
 def write_json(file: pathlib.Path, value: Any) -> None:
     """Writes a file of the run folder, whole or not at all; NaN and Inf, which JSON has not, become null."""
-    _write_text(file, json.dumps(_with_null(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    files.write_whole(file, json.dumps(_with_null(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _with_null(value: Any) -> Any:
@@ -251,9 +251,3 @@ def _with_null(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_with_null(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_text(file: pathlib.Path, text: str) -> None:
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, file)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kft import errors
+from kft import errors, files
 
 NOT_FINITE = "kft: not finite"
 
@@ -172,9 +171,7 @@ def note(file: pathlib.Path, found: Finding, *, newest: pathlib.Path | None) -> 
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     content = dataclasses.asdict(found) | {"bad_examples": found.bad_examples()}
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(beside, file)
+    files.write_whole(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     kept = [f"The last good checkpoint is {str(newest)!r}."] if newest else []
     return [*kept, f"The batch is listed in {str(file)!r}."]
 

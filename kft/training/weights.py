@@ -11,7 +11,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from kft import errors
+from kft import errors, files
 
 
 def save_weights(model: keras.Model, file: str | os.PathLike) -> str:
@@ -30,12 +30,7 @@ def save_weights(model: keras.Model, file: str | os.PathLike) -> str:
             "once. Give the layers names of their own."
         )
     content = safetensors.numpy.save(arrays)
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    with open(beside, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(beside, file)
+    files.write_whole(file, content, sync=True)
     return hashlib.sha256(content).hexdigest()
 
 
