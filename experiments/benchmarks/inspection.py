@@ -1,10 +1,11 @@
-"""What it costs to look on: full fine-tuning on photos with TensorBoard's callback and the live line, and bare.
+"""What it costs to look on: training with TensorBoard's callback and the live line, and bare.
 
 Example:
-  python -m experiments.benchmarks.inspection --photos=flowers --image_size=128 --backbone_weights=FILE.h5
+  python -m experiments.benchmarks.inspection --flagfile=experiments/recipes/flowers_mobilenet_v2.flags \\
+    --trainable=all --train_data=folder:flowers/train --eval_data=folder:flowers/val --backbone_weights=FILE
 
-The folder has train/ and val/. Two models of one kind are made, one of them watched with the defaults of a run. After
-an epoch each for tracing, pairs of epochs follow, the first one of a pair being now the bare one, now the watched one:
+Two models of a run with these flags are made, one of them watched as the run would be. After an epoch each for tracing,
+pairs of epochs follow, the first one of a pair being now the bare one, now the watched one:
 
     epoch seconds   from the begin of an epoch to the end of its last callback, its evaluation included
     once            what is not of an epoch: embeddings before and after
@@ -25,26 +26,23 @@ from absl import flags as absl_flags
 
 from experiments import flags
 
-SETTINGS = ("backbone", "backbone_weights", "image_size", "global_batch_size", "embeddings")
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the benchmark; returns its exit code."""
-    return flags.app_run(_run, description=__doc__, names=SETTINGS, define=_define, argv=argv)
+    return flags.app_run(_run, description=__doc__, define=_define, argv=argv)
 
 
 def _define(flag_values):
     define = {"flag_values": flag_values}
-    absl_flags.DEFINE_string("photos", "", "Folder with train/ and val/.", **define)
     absl_flags.DEFINE_integer("epochs", 25, "Of the run that what is not of an epoch is divided by.", 1, **define)
-    absl_flags.DEFINE_integer("pairs", 5, "Pairs of epochs.", 1, **define)
-    absl_flags.DEFINE_integer("examples", 0, "Training examples, and a quarter to evaluate; 0: all.", 0, **define)
+    absl_flags.DEFINE_integer("pairs", 10, "Pairs of epochs.", 1, **define)
 
 
 def _run(config, flag_values):
     import keras
 
     from kft import inspection
+    from kft.run import setup, watching
 
     class Clock(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -53,16 +51,23 @@ def _run(config, flag_values):
         def on_epoch_end(self, epoch, logs=None):
             self.seconds = time.perf_counter() - self.began
 
-    keras.utils.set_random_seed(0)
-    parts = {name: _model(config, flag_values) for name in ("bare", "watched")}
+    keras.utils.set_random_seed(config.run.seed)
+    sources = setup.load_sources(config)
+    parts = {}
+    for name in ("bare", "watched"):
+        run = setup.make_setup(config, sources.train)
+        parts[name] = (run, setup.make_batches(config, run.backbone, run.task)(sources.evaluation))
     callbacks: dict[str, list[Any]] = {"bare": [], "watched": []}
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere:
-        model, train, evaluation = parts["watched"]
-        sizes = {"steps_per_epoch": train.steps_per_epoch, "num_examples": train.num_examples}
-        board = inspection.TensorBoard(
-            folder, train_data=train, eval_data=evaluation, embeddings=config.run.embeddings, hparams={"seed": 0}
+        run, evaluation = parts["watched"]
+        board = watching.tensorboard(config, run, pathlib.Path(folder), sources, evaluation, pictures={})
+        line = inspection.LiveLine(
+            epochs=flag_values.pairs + 1,
+            steps_per_epoch=run.batches.steps_per_epoch,
+            num_examples=run.batches.num_examples,
+            stream=nowhere,
+            alive=True,
         )
-        line = inspection.LiveLine(epochs=flag_values.pairs + 1, stream=nowhere, alive=True, **sizes)
         callbacks["watched"] = [board, line]
         once = _timed(board, "_embed")
         rows = []
@@ -71,9 +76,9 @@ def _run(config, flag_values):
             row = {}
             for name in names:
                 clock = Clock()
-                model, train, evaluation = parts[name]
-                model.fit(
-                    train,
+                run, evaluation = parts[name]
+                run.model.fit(
+                    run.batches,
                     validation_data=evaluation,
                     initial_epoch=number,
                     epochs=number + 1,
@@ -103,36 +108,6 @@ def _timed(thing: Any, name: str) -> list[float]:
 
     setattr(thing, name, timed)
     return seconds
-
-
-def _model(config: Any, settings: Any) -> tuple[Any, Any, Any]:
-    import numpy as np
-
-    from kft import data, models, optimizers, tasks, training
-
-    folder = pathlib.Path(settings.photos)
-    train = data.load(f"folder:{folder / 'train'}")
-    evaluation = data.load(f"folder:{folder / 'val'}", label_names=train.label_names)
-    if settings.examples:
-        chosen = np.random.default_rng(0).permutation(train.num_examples)[: settings.examples]
-        train, evaluation = data.subset(train, chosen), data.subset(evaluation, np.arange(settings.examples // 4))
-    task = tasks.make_task("image_classification", label_names=train.label_names)
-    backbone = models.make_backbone(
-        config.models.backbone, image_size=config.data.image_size or None, weights=config.models.backbone_weights
-    )
-    model = training.build_model(backbone, task)
-    optimizer = optimizers.make_optimizer("adamw", learning_rate=1e-4, clip_global_norm=1.0)
-    model.compile(optimizer, loss=task.loss, metrics=task.metrics())
-    batch = {"preprocess": backbone.preprocess, "global_batch_size": config.run.global_batch_size}
-    random, plain = (
-        data.image_encoder(image_size=backbone.image_size, augmentation=augmentation)
-        for augmentation in ("flip,crop", "none")
-    )
-    return (
-        model,
-        data.batches(train, shuffle=True, encode=random, **batch),
-        data.batches(evaluation, encode=plain, **batch),
-    )
 
 
 if __name__ == "__main__":

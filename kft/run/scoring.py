@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kft import data, errors, tasks
-from kft.run import model_folder, setup, text
+from kft import data, errors, tasks, training
+from kft.run import model_folder, setup
 from kft.run.config import from_flat
 
 # What the pre-flight asks of data to learn from; data to score may be one example of one class.
@@ -113,10 +113,7 @@ def decoder(model, batches, source) -> Callable[[tasks.Task], list[dict[str, Any
     def decode(task):
         table = getattr(batches, "table", None)
         if not logits:
-            images = table is None
-            logits["all"] = (
-                model.predict(batches, verbose=0) if images else text.predict(model, batches, per_token=task.per_token)
-            )
+            logits["all"] = training.predict(model, batches, per_token=task.per_token)
         return task.decode(logits["all"], table=table, source=source)
 
     return decode

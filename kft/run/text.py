@@ -1,19 +1,17 @@
 """What of a run is special for text: how files are read, tokens, batches by length, and predictions in order."""
 
 import re
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kft import data, errors, models, tasks, training
+from kft import data, errors, models, tasks
 from kft.data import batch_plan, token_table
 from kft.run import task_settings
 from kft.run.config import RunConfig
 
-_FORWARD: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 MUCH_TRUNCATED = 0.05
 
 
@@ -114,38 +112,6 @@ def make_batches(
         inputs=[name for name in data.TOKEN_INPUTS if name in backbone.model.input],
         source=source,
     )
-
-
-def predict(model: training.FineTuneModel, batches: tf.data.Dataset, *, per_token: bool) -> np.ndarray:
-    """Logits in the order of the table: (rows, ...), or with per_token (total tokens, ...) without padding.
-
-    Args:
-      model: in which nothing is changed.
-      batches: of `kft.data.token_batches`, not shuffled.
-      per_token: whether the model gives logits for each token.
-    """
-    forward = _forward(model, batches.element_spec[0])
-    row_lengths, plan = batches.table.lengths, batches.plan.epoch(0)
-    ordered: list[Any] = [None] * batches.table.num_rows
-    one_epoch = batches.from_epoch(0).take(batches.steps_per_epoch)
-    for (x, *_), rows, weights in zip(one_epoch, plan.indices, plan.weights):
-        logits = forward(x).numpy()
-        for place in np.flatnonzero(weights):
-            row = rows[place]
-            ordered[row] = logits[place, : row_lengths[row]] if per_token else logits[place]
-    return np.concatenate(ordered) if per_token else np.stack(ordered)
-
-
-def _forward(model: training.FineTuneModel, spec: Any) -> tf.types.experimental.PolymorphicFunction:
-    """What gives the logits of a batch; traced once for a model, however often it predicts."""
-    made = _FORWARD.setdefault(model, {})
-    key = repr(spec), bool(model.jit_compile)
-    if key not in made:
-        of = weakref.ref(model)  # the table above does not keep the model alive
-        made[key] = tf.function(
-            lambda x: of()(x, training=False), input_signature=[spec], autograph=False, jit_compile=key[1]
-        )
-    return made[key]
 
 
 def lengths(role: str, batches: tf.data.Dataset) -> dict[str, Any]:

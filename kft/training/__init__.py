@@ -22,6 +22,7 @@ __getattr__ = tables.lazy_attributes(
         "load_weights": "kft.training.weights:load_weights",
         "newest_checkpoint": "kft.training.checkpoint_files:newest_folder",
         "phase_learning_rate": "kft.training.phases:phase_learning_rate",
+        "predict": "kft.training.prediction:predict",
         "precision_scope": "kft.training.precision:precision_scope",
         "recalibrate_batchnorm": "kft.training.recalibrate:recalibrate_batchnorm",
         "reinitialize": "kft.training.top_blocks:reinitialize",

@@ -7,8 +7,9 @@ import weakref
 import numpy as np
 import pytest
 
-from kft import errors
-from kft.run import evaluate, from_flat, load_model, predict, setup, task_settings, text, train_and_evaluate
+from kft import errors, training
+from kft.run import evaluate, from_flat, load_model, predict, setup, task_settings, train_and_evaluate
+from kft.training import prediction
 from tests.run import tiny_text
 
 pytest.importorskip("keras_nlp", reason="keras-nlp is not installed: pip install kft[text]")
@@ -190,8 +191,8 @@ def test_predicting_again_traces_nothing(tmp_path, backbone):
     for seed in (2, 3):
         source = setup.load_data(kept.config, write_sentences(tmp_path / f"{seed}.conll", 9, seed))
         batches = setup.make_batches(kept.config, kept.backbone, kept.task)(source)
-        text.predict(kept.model, batches, per_token=True)
-        calls += [function.experimental_get_tracing_count() for function in text._FORWARD[kept.model].values()]
+        training.predict(kept.model, batches, per_token=True)
+        calls += [function.experimental_get_tracing_count() for function in prediction._FORWARD[kept.model].values()]
     assert calls == [1, 1]
     del batches
     model = weakref.ref(kept.model)
