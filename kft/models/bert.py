@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-from keras import ops
 
 from kft import errors
+from kft.models import layer_ops, transformer_layer
 from kft.models.tokenizer import read_json
 
 FILE = "text_backbone.json"
@@ -130,6 +130,7 @@ def encoder(config: TextConfig, *, load: Callable[[Any], None] | None = None) ->
             "pretrained model. Use an intact folder."
         ) from error
     _be_faithful(made, config)
+    _take_fewer_passes(made)
     if load is not None:
         load(made)
     sequence = made.output["sequence_output"] if isinstance(made.output, dict) else made.output
@@ -148,27 +149,14 @@ def encoder(config: TextConfig, *, load: Callable[[Any], None] | None = None) ->
 def _first_token(sequence: keras.KerasTensor, padding_mask: keras.KerasTensor | None) -> keras.KerasTensor:
     """The first token of a sequence; where a plain transformer layer made it, without the others' share of it."""
     layer, node, _ = sequence._keras_history
-    if type(layer) is not keras_nlp().layers.TransformerEncoder or layer.normalize_first:
+    if type(layer) is not _layers().encoder:
         return sequence[:, 0, :]
     return _first_token_layer(layer)(layer._inbound_nodes[node].input_tensors[0], padding_mask=padding_mask)
 
 
 def _first_token_layer(layer: Any) -> keras.layers.Layer:
     """A layer with the variables of a transformer layer, that attends to all tokens and computes the first alone."""
-
-    class FirstToken(keras_nlp().layers.TransformerEncoder):
-        def call(self, inputs, padding_mask=None, training=None):
-            first = inputs[:, :1]
-            mask = ops.expand_dims(padding_mask, 1)
-            x = self._self_attention_layer(query=first, value=inputs, attention_mask=mask, training=training)
-            x = self._self_attention_layer_norm(first + self._self_attention_dropout(x, training=training))
-            y = self._feedforward_output_dense(self._feedforward_intermediate_dense(x))
-            return self._feedforward_layer_norm(x + self._feedforward_dropout(y, training=training))[:, 0]
-
-        def compute_output_shape(self, inputs_shape):
-            return (inputs_shape[0], inputs_shape[-1])
-
-    first = FirstToken.from_config({**layer.get_config(), "name": f"{layer.name}_first"})
+    first = _layers().first_token.from_config({**layer.get_config(), "name": f"{layer.name}_first"})
     for name in (
         "_self_attention_layer",
         "_self_attention_dropout",
@@ -184,10 +172,56 @@ def _first_token_layer(layer: Any) -> keras.layers.Layer:
     return first
 
 
+@dataclasses.dataclass(frozen=True)
+class _Layers:
+    """The layers of Keras and keras_nlp that are computed here in another way -> that way."""
+
+    encoder: type
+    first_token: type
+    norm: type
+
+
+@functools.cache
+def _layers() -> _Layers:
+    class EncoderLayer(keras_nlp().layers.TransformerEncoder):
+        def call(self, inputs, padding_mask=None, attention_mask=None, training=None, return_attention_scores=False):
+            if padding_mask is None or attention_mask is not None or return_attention_scores:
+                return super().call(inputs, padding_mask, attention_mask, training, return_attention_scores)
+            return transformer_layer.forward(self, inputs, inputs, padding_mask=padding_mask, training=training)
+
+    class FirstToken(keras_nlp().layers.TransformerEncoder):
+        def call(self, inputs, padding_mask=None, training=None):
+            first = inputs[:, :1]
+            return transformer_layer.forward(self, first, inputs, padding_mask=padding_mask, training=training)[:, 0]
+
+        def compute_output_shape(self, inputs_shape):
+            return (inputs_shape[0], inputs_shape[-1])
+
+    class LayerNorm(keras.layers.LayerNormalization):
+        def call(self, inputs):
+            return layer_ops.layer_norm(inputs, self.gamma.value, self.beta.value, self.epsilon)
+
+    return _Layers(EncoderLayer, FirstToken, LayerNorm)
+
+
+def _take_fewer_passes(model: keras.Model) -> None:
+    """Lets the layers compute what they compute in the way of `transformer_layer` and `layer_ops`."""
+    for layer in model._flatten_layers():
+        if type(layer) is keras_nlp().layers.TransformerEncoder and not layer.normalize_first:
+            layer.__class__ = _layers().encoder
+        elif (
+            type(layer) is keras.layers.LayerNormalization
+            and layer.axis in ([-1], [2])
+            and layer.scale
+            and layer.center
+        ):
+            layer.__class__ = _layers().norm
+
+
 def _be_faithful(model: keras.Model, config: TextConfig) -> None:
     """Sets what keras_nlp fixes: the activation, the layer norms' epsilon, the attention's own dropout."""
     activation = {
-        "gelu": functools.partial(keras.activations.gelu, approximate=False),
+        "gelu": layer_ops.gelu,
         "gelu_tanh": functools.partial(keras.activations.gelu, approximate=True),
         "relu": keras.activations.relu,
         "silu": keras.activations.silu,
