@@ -12,11 +12,14 @@ Everything after -- are flags of experiments.finetune; without any, a small reci
      it is in a new process. The result has to differ for each item, or the proof would prove nothing.
 
 Compared are the digest over all variables (weights, optimizer, seed generators, metrics), the metrics, the best epoch
-and the number of steps. The exit code is 0 if all are as they should be, else 1.
+and the number of steps. The exit code is 0 if all are as they should be, else 1. Of a run that differs it is told after
+which step it began to, in which process and in which variables; --nodigests saves the time that this takes each step.
 
 Example:
   python -m experiments.prove_resume --kills=50
   python -m experiments.prove_resume --kills=20 -- --flagfile=RECIPE --train_data=folder:DIR
+  python -m experiments.prove_resume --kills=6 --terminations=4 -- --task=text_classification \
+    --backbone=bert_tiny_random --train_data=lines:FILE --trainable="lp_ft(1 epoch)" --checkpoint_every="10 steps"
 """
 
 import contextlib
@@ -35,26 +38,10 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from experiments import flags
+from experiments import flags, small_digits, step_digests
 from experiments.resume_victim import STAGES
 from kft import errors, inspection
 
-DIGITS = (
-    "--train_data=digits:",
-    "--backbone=python:experiments.prove_resume:make_backbone",
-    "--backbone_weights=none",
-    "--batchnorm=train",
-    "--augmentation=crop",
-    "--head_dropout=0.3",
-    "--trainable=lp_ft(2 epochs)",
-    "--length=40 epochs",
-    "--global_batch_size=64",
-    "--learning_rate=0.003",
-    "--early_stopping=8",
-    "--plateau=factor=0.5,patience=2",
-    "--ema=0.9",
-    "--checkpoint_every=7 steps",
-)
 MOST_IN_VAIN = 10
 MOST_SECONDS_ASLEEP = 0.5
 COMPARED = ("variables_sha256", "metrics", "best_epoch", "epochs", "steps")
@@ -78,24 +65,21 @@ ITEMS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     argv = list(sys.argv if argv is None else argv)
-    own, _, given = _split(argv)
+    place = argv.index("--") if "--" in argv else len(argv)
+    own, given = argv[:place], argv[place + 1 :]
 
     def run(config, flag_values):
         return prove(
-            given or list(DIGITS),
+            given or list(small_digits.FLAGS),
             kills=flag_values.kills,
             terminations=flag_values.terminations,
             control=flag_values.control,
+            digests=flag_values.digests,
             seed=flag_values.seed,
             workdir=pathlib.Path(flag_values.workdir or tempfile.mkdtemp(prefix="prove_resume.")),
         )
 
     return flags.app_run(run, description=__doc__, names=(), define=_define, argv=own)
-
-
-def _split(argv: list[str]) -> tuple[list[str], str, list[str]]:
-    place = argv.index("--") if "--" in argv else len(argv)
-    return argv[:place], "--", argv[place + 1 :]
 
 
 def _define(flag_values):
@@ -105,12 +89,20 @@ def _define(flag_values):
     absl_flags.DEFINE_bool(
         "control", True, "Also leave out each saved item, and see that the result differs.", **define
     )
+    absl_flags.DEFINE_bool("digests", True, "Keep a digest of each variable after each step.", **define)
     absl_flags.DEFINE_integer("seed", 0, "Of the moments.", 0, **define)
     absl_flags.DEFINE_string("workdir", "", "For the runs, a new folder; empty: a temporary one.", **define)
 
 
 def prove(
-    given: Sequence[str], *, kills: int, terminations: int, control: bool, seed: int, workdir: pathlib.Path
+    given: Sequence[str],
+    *,
+    kills: int,
+    terminations: int,
+    control: bool,
+    seed: int,
+    workdir: pathlib.Path,
+    digests: bool = True,
 ) -> int:
     """All of the proof; prints tables.
 
@@ -120,6 +112,7 @@ def prove(
       control: whether to make the negative control.
       seed: of the moments.
       workdir: a new or empty folder.
+      digests: whether to tell after which step a run began to differ.
 
     Returns: 0 if everything is as it should be, else 1.
     """
@@ -129,7 +122,7 @@ def prove(
         )
     workdir.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    whole = Run(workdir / "whole", given)
+    whole = Run(workdir / "whole", given, digests)
     whole.to_the_end()
     window = (0.9 * whole.first_seen.get("tracing", 0.0), whole.seconds)
     print(f"Without a break: {whole.seconds:.1f} s, {whole.result['steps']} steps, in {whole.folder}", flush=True)
@@ -142,7 +135,7 @@ def prove(
         done, number, in_vain = 0, 0, 0
         while done < total:
             number += 1
-            run = Run(workdir / f"{name}_{number}", given)
+            run = Run(workdir / f"{name}_{number}", given, digests)
             run.broken_off(total - done, signals, choose, window)
             if not run.breaks:  # the machine is faster now than it was
                 window = (min(window[0], 0.5 * run.seconds), min(window[1], run.seconds))
@@ -155,6 +148,8 @@ def prove(
                 f"{run.folder.name}: {run.breaks} breaks; {'DIFFERS in ' + ', '.join(same) if same else 'equal'}",
                 flush=True,
             )
+            if same and digests:
+                print(step_digests.first_difference(whole.digests_file, run.digests_file), flush=True)
             if in_vain == MOST_IN_VAIN:
                 raise errors.InputError(
                     f"Got {in_vain} runs that ended before their first break. Expected ones that take longer. Give a "
@@ -173,7 +168,7 @@ def negative_control(given: Sequence[str], whole: "Run", workdir: pathlib.Path) 
     """A row for each saved item: whether a run that goes on without it ends otherwise, and whether all do."""
     steps = whole.result["steps"] // whole.result["epochs"]
     stop_after = int(0.6 * whole.result["steps"]) // steps * steps + max(steps - 2, 1)
-    cut = Run(workdir / "control", given)
+    cut = Run(workdir / "control", [*given, "--steps_per_execution=1"])
     cut.start(f"--stop_after={stop_after}")
     cut.process.wait()
     from kft.training import checkpoint_files
@@ -213,10 +208,12 @@ class Run:
     Args:
       folder: of the run.
       given: flags of experiments.finetune.
+      digests: whether to keep those of each step.
     """
 
-    def __init__(self, folder: pathlib.Path, given: Sequence[str]):
+    def __init__(self, folder: pathlib.Path, given: Sequence[str], digests: bool = False):
         self.folder, self.given = folder, list(given)
+        self.digests, self.digests_file = digests, folder.with_name(f"{folder.name}.digests")
         self.first_seen: dict[str, float] = {}
         self.stages: Counter[str] = Counter()
         self.breaks, self.slowest, self.well_ended = 0, 0.0, True
@@ -230,8 +227,9 @@ class Run:
         """Starts a process."""
         self.stage_file = self.folder.with_name(f"{self.folder.name}.stage")
         self.stage_file.write_bytes(bytes(1))
-        command = [sys.executable, "-m", "experiments.resume_victim", f"--stage_file={self.stage_file}", *own, "--"]
-        command += [*self.given, f"--workdir={self.folder}", "--verbose=0"]
+        command = [sys.executable, "-m", "experiments.resume_victim", f"--stage_file={self.stage_file}", *own]
+        command += [f"--digests={self.digests_file}"] if self.digests else []
+        command += ["--", *self.given, f"--workdir={self.folder}", "--verbose=0"]
         with open(self.folder.with_name(f"{self.folder.name}.log"), "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         self.began = time.monotonic()
@@ -291,22 +289,6 @@ class Run:
         if self.process.returncode:
             log = self.folder.with_name(f"{self.folder.name}.log").read_text(encoding="utf-8", errors="replace")
             raise RuntimeError(f"A run in {self.folder} ended with exit code {self.process.returncode}:\n{log[-3000:]}")
-
-
-def make_backbone() -> Any:
-    """The model of the small recipe: for 8 x 8 grey digits, with BatchNorm and dropout in it."""
-    import keras
-    from keras import layers
-
-    keras.utils.set_random_seed(7)
-    inputs = x = keras.Input((8, 8, 1), name="image")
-    x = layers.Rescaling(1 / 255, name="scale")(x)
-    x = layers.Conv2D(16, 3, padding="same", use_bias=False, name="conv_1")(x)
-    x = layers.ReLU(name="relu_1")(layers.BatchNormalization(name="norm_1")(x))
-    x = layers.Conv2D(32, 3, strides=2, use_bias=False, name="conv_2")(x)
-    x = layers.ReLU(name="relu_2")(layers.BatchNormalization(name="norm_2")(x))
-    x = layers.Dropout(0.2, name="dropout")(layers.Flatten(name="flatten")(x))
-    return keras.Model(inputs, layers.Dense(32, activation="relu", name="features")(x), name="small")
 
 
 if __name__ == "__main__":

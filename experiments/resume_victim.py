@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from experiments import flags
+from experiments import flags, step_digests
 
 STAGES = ("importing", "starting", "tracing", "training", "saving", "validating", "scoring")
 
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _define(flag_values):
     define = {"flag_values": flag_values}
     absl_flags.DEFINE_string("stage_file", "", "Of one byte: the number of what the process does.", **define)
+    absl_flags.DEFINE_string("digests", "", "File for the digests of each step; empty: none.", **define)
     absl_flags.DEFINE_integer("stop_after", 0, "End by SIGKILL after so many steps. 0: never.", 0, **define)
     absl_flags.DEFINE_string("leave_out", "", "The saved item to leave out when a run goes on.", **define)
 
@@ -50,6 +51,8 @@ def _run(flag_values: Any, given: Sequence[str]) -> int:
             stack.enter_context(leaving_out(flag_values.leave_out))
         if flag_values.stop_after:
             _kill_after(flag_values.stop_after)
+        if flag_values.digests:
+            step_digests.keep(flag_values.digests)
         return finetune.main(["finetune", *given])
 
 
@@ -93,8 +96,8 @@ def _kill_after(steps: int) -> None:
 
     def counted(self):
         after_step(self)
-        done[0] += 1
-        if done[0] == steps:
+        done[0] += self.model.place.steps
+        if done[0] >= steps:
             self._writer.join()
             os.kill(os.getpid(), signal.SIGKILL)
 

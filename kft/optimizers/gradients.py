@@ -34,13 +34,17 @@ def global_norm(gradients: Sequence[tf.Tensor | tf.IndexedSlices]) -> tf.Tensor:
 
     One read of the gradients, no copy of dense ones.
     """
-    return tf.sqrt(tf.add_n(squares(gradients)))
+    return tf.sqrt(tf.reduce_sum(squares(gradients)))
 
 
-def squares(gradients: Sequence[tf.Tensor | tf.IndexedSlices]) -> list[tf.Tensor]:
-    """The squared norm of each, float32; rows of one id are summed first."""
+def squares(gradients: Sequence[tf.Tensor | tf.IndexedSlices]) -> tf.Tensor:
+    """The squared norm of each, float32; rows of one id are summed first.
+
+    Sum them with `tf.reduce_sum`, not `tf.add_n`: on a CPU that begins with whichever of its arguments nobody else
+    needs any more at that moment, so with a second consumer the last bit depends on which thread is faster.
+    """
     parts = [_summed_rows(part) if isinstance(part, tf.IndexedSlices) else part for part in gradients]
-    return [2.0 * tf.cast(tf.nn.l2_loss(part), tf.float32) for part in parts]
+    return tf.stack([2.0 * tf.cast(tf.nn.l2_loss(part), tf.float32) for part in parts])
 
 
 def _summed_rows(slices):

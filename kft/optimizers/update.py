@@ -32,9 +32,9 @@ def update(optimizer, indices: Sequence[int], gradients: Sequence[tf.Tensor], we
     weight = tf.ones([]) if means else weight
     factor = _product(tf.math.divide_no_nan(1.0, weight), unscale)
     squares = gradients_lib.squares(gradients)
-    norm = tf.sqrt(tf.add_n(squares)) * factor
+    norm = tf.sqrt(tf.reduce_sum(squares)) * factor
     if optimizer.gradient_listener is not None:
-        optimizer.gradient_listener(indices, tf.stack(squares) * factor**2)
+        optimizer.gradient_listener(indices, squares * factor**2)
     finite = tf.math.is_finite(norm) if checked else tf.constant(True)
     if dynamic:
         if means:  # who hands over sums looks at the norm

@@ -229,10 +229,11 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _after_step(self):
         epoch, step = self._position
-        self._position = (epoch, step + 1)
+        step += self.model.place.steps
+        self._position = (epoch, step)
         if self._writer.failed:
             self._writer.wait()
-        due = self.every.unit == "steps" and (step + 1) % round(self.every.amount) == 0
+        due = self.every.unit == "steps" and step % round(self.every.amount) == 0
         due |= self.every.unit == "minutes" and time.monotonic() - self._saved_at >= 60 * self.every.amount
         if (due or self._interruption.number) and self._within_epochs:
             self._save()

@@ -207,9 +207,6 @@ def train_function(model: Any, step: Callable[[Any], tf.Tensor]) -> Callable[[An
             left -= done
             place.steps = done
             model.watch.raise_error()
-            if done > 1 and model.checkpoint is not None:  # whose hook counts one
-                epoch, position = model.checkpoint._position
-                model.checkpoint._position = (epoch, position + done - 1)
             for hook in model.step_hooks:
                 hook()
         return logs

@@ -5,13 +5,26 @@ import threading
 
 import pytest
 
-from experiments import prove_resume, resume_victim
+from experiments import prove_resume, resume_victim, step_digests
 
 
 def test_what_is_compared_differs_where_it_differs():
     same = dict.fromkeys(prove_resume.COMPARED, 1)
     assert prove_resume.differing(same, dict(same)) == []
     assert prove_resume.differing(same, same | {"best_epoch": 2}) == ["best_epoch"]
+
+
+def test_the_step_at_which_a_run_began_to_differ_is_told_with_its_process(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    names = '["weight/a", "metric/0"]\n'
+    whole.write_text(names + "[1, 11, 21]\n[2, 12, 22]\n[3, 13, 23]\n[4, 14, 24]\n")
+    killed.write_text(f"{names[:14]}{names}[1, 11, 21]\n[2, 12, 2{names}[2, 12, 22]\n[3, 13, 23]\n[4, 14")
+    assert step_digests.first_difference(whole, killed) == "No step that both have a digest of differs"
+    killed.write_text(f"{names}[1, 11, 21]\n[2, 12, 2{names}[2, 12, 22]\n[4, 14, 99]\n")
+    assert step_digests.first_difference(whole, killed) == (
+        "After step 4 it was no longer equal, after step 2 it still was; in process 2, whose first step was 2; "
+        "1 of 2 differ: metric/0"
+    )
 
 
 def test_the_stage_is_read_from_the_stack():
@@ -43,3 +56,8 @@ def test_a_small_proof_with_its_negative_control(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "PROVEN" in printed and "NOT PROVEN" not in printed
     assert "control, without nothing: equal" in printed
+    for run in ("killed_1", "terminated_1"):
+        difference = step_digests.first_difference(
+            tmp_path / "new" / "whole.digests", tmp_path / "new" / f"{run}.digests"
+        )
+        assert difference == "No step that both have a digest of differs"
