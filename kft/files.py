@@ -5,7 +5,7 @@ import os
 import pathlib
 
 
-def write_whole(file: str | os.PathLike, content: str | bytes, *, sync: bool = False) -> None:
+def write_whole(file: str | os.PathLike, content: str | bytes | memoryview, *, sync: bool = False) -> None:
     """Writes beside the file and renames, so that whoever reads it finds the old content or the new one.
 
     Args:

@@ -62,6 +62,7 @@ _PUBLIC = {
     "few_shot": "kft.data.few_examples:few_shot",
     "from_arrays": "kft.data.arrays:from_arrays",
     "from_texts": "kft.data.texts:from_texts",
+    "check_channels": "kft.data.encode:check_channels",
     "image_encoder": "kft.data.encode:image_encoder",
     "image_files": "kft.data.image_folder:image_files",
     "partners": "kft.data.order:partners",

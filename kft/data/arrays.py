@@ -62,7 +62,7 @@ def from_arrays(
       labels: what y is: "classes"; "sets", 0 or 1 for each of several labels that do not exclude each other; or
         "numbers", for regression.
 
-    Shapes: x (num_examples, height, width) or (num_examples, height, width, channels), channels 1, 3 or 4;
+    Shapes: x (num_examples, height, width) or (num_examples, height, width, channels), any number;
       y (num_examples,) or (num_examples, 1); of sets (num_examples, number of labels).
     Raises: InputError if a shape or type does not fit.
     """
@@ -71,10 +71,10 @@ def from_arrays(
     x, y = np.asarray(x), np.asarray(y)
     x = x[..., np.newaxis] if x.ndim == 3 else x
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 and labels != "sets" else y
-    if x.ndim != 4 or x.shape[-1] not in (1, 3, 4) or x.dtype.kind not in "uif":
+    if x.ndim != 4 or not x.shape[-1] or x.dtype.kind not in "uif":
         raise errors.InputError(
             f"Got x of shape {x.shape} and type {x.dtype} in {name!r}. Expected numbers of shape (examples, height, "
-            "width) or (examples, height, width, channels) with 1, 3 or 4 channels. Reshape it."
+            "width) or (examples, height, width, channels). Reshape it."
         )
     with tf.init_scope(), tf.device("CPU:0"):
         images = tf.constant(x if x.dtype == np.uint8 else x.astype(np.float32))

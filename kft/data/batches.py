@@ -8,7 +8,7 @@ import numpy as np
 from kft import errors
 from kft.data.batch_plan import EpochPlan, EqualPlan, share_of
 from kft.data.mixing import Mixing
-from kft.data.order import epoch_key, partners, times_before
+from kft.data.order import epoch_key, partners_of, times_before
 from kft.data.sampling import labels_to_balance
 from kft.data.source import Source
 
@@ -77,6 +77,19 @@ def batches(
     balanced = labels_to_balance(source, sampling, shuffle=shuffle)
     plan = EqualPlan(source.num_examples, global_batch_size, seed, shuffle, balanced)
 
+    def numbered(batches: EpochPlan) -> EpochPlan:
+        """With numbers for indices: another one each time that an example comes, but for padding."""
+        if balanced is None:
+            return batches
+        order = batches.indices.reshape(-1)[: source.num_examples]
+        numbers = order + times_before(order) * source.num_examples
+        return batches._replace(indices=np.resize(numbers, batches.indices.shape))
+
+    def drawn_in(epoch: int) -> np.ndarray:
+        if balanced is None:
+            return np.arange(source.num_examples)
+        return numbered(plan.epoch(epoch)).indices.reshape(-1)[: source.num_examples]
+
     def rows(batches: EpochPlan, epoch: int):
         numbers, weights = batches.indices.reshape(-1), batches.weights.reshape(-1)
         indices = numbers % source.num_examples
@@ -84,17 +97,15 @@ def batches(
         columns = indices, np.stack([keys, numbers], 1), given[indices], weights
         if not mixing:
             return columns
-        others = partners(source.num_examples, seed=seed, epoch=epoch)[indices]
-        return *columns, others, np.stack([keys, others], 1), given[others]
+        partners = partners_of(numbers, drawn_in(epoch), seed=seed, epoch=epoch)
+        others = partners % source.num_examples
+        return *columns, others, np.stack([keys, partners], 1), given[others]
 
     first = rows(plan.of(np.arange(1)), 0)
 
     def rows_of(epoch, share=None):
         def plan_of(epoch: np.ndarray):
-            batches = plan.epoch(int(epoch))
-            if balanced is not None:  # another draw of augmentation for each time that an example comes
-                times = times_before(batches.indices.reshape(-1)).reshape(batches.indices.shape)
-                batches = batches._replace(indices=batches.indices + times * source.num_examples)
+            batches = numbered(plan.epoch(int(epoch)))
             return rows(share_of(batches, *share) if share else batches, int(epoch))
 
         columns = tf.numpy_function(plan_of, [epoch], [column.dtype for column in first])

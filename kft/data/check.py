@@ -27,6 +27,8 @@ class Report:
       facts: "train", "evaluation" or "test" -> name, num_examples and num_examples_per_class, less what is skipped.
       skipped: the same keys -> indices of the bad examples that are left out; for `kft.data.without`.
       leaked: the same keys -> indices, less what is skipped, of examples that an earlier one of the sources has too.
+      alike: if asked for, groups of indices of train, less what is skipped, that are the same or look alike; for
+        `kft.data.split`.
     """
 
     problems: tuple[Finding, ...]
@@ -35,6 +37,7 @@ class Report:
     facts: Mapping[str, Mapping[str, Any]]
     skipped: Mapping[str, tuple[int, ...]]
     leaked: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    alike: tuple[tuple[int, ...], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -73,6 +76,7 @@ def check(
     allow_leakage: bool = False,
     on_bad_example: str = "error",
     max_megapixels: float = 50.0,
+    find_alike: bool = False,
     cache: str | os.PathLike | None = None,
 ) -> Report:
     """Reads and decodes every example once, and collects everything that is wrong.
@@ -90,6 +94,7 @@ def check(
       allow_leakage: makes the same example in two sources a warning.
       on_bad_example: "error", or "skip": a bad example becomes a warning, and is left out of everything else here.
       max_megapixels: an image whose header tells more is not decoded but bad.
+      find_alike: fills the report's `alike`; see `kft.data.leaks.alike`.
       cache: a folder that keeps what good images were found to be, by the size and time of their files, so that the
         next pre-flight reads only what is new; see `kft.data.preflight_cache`. None: every image is read.
 
@@ -133,7 +138,8 @@ def check(
         for role, source in sources.items()
     }
     indices = {role: tuple(leak.index for leak in found) for role, found in leaked.items() if found}
-    return Report(_some_of_each(problems), _some_of_each(warnings), dict(counts), facts, skipped, indices)
+    alike = leaks.alike(examined["train"]) if find_alike else ()
+    return Report(_some_of_each(problems), _some_of_each(warnings), dict(counts), facts, skipped, indices, alike)
 
 
 def _in_numbers(sources: Mapping[str, Source]) -> Iterable[Finding]:

@@ -76,7 +76,8 @@ class Memory:
             except (OSError, ValueError, EOFError):
                 pass  # none yet, or one of another version: everything is examined
         self._places = {key.tobytes(): place for place, key in enumerate(self._old["key"])}
-        self._rows: dict[bytes, np.void] = {}
+        self._rows = bytearray()  # of what was looked up or put, one after the other: 100,000 objects would take more
+        self._remarked: dict[str, list[bytes]] = {}
         self.num_new = 0
 
     def get(self, key: bytes) -> tuple[Examined, Header] | None:
@@ -84,7 +85,8 @@ class Memory:
         place = self._places.get(key)
         if place is None:
             return None
-        row = self._rows[key] = self._old[place]
+        row = self._old[place]
+        self._rows += row.tobytes()
         told = tuple(name for bit, name in enumerate(_REMARKS) if row["remarks"] >> bit & 1)
         found = Examined(None, row["content"].tobytes(), row["pixels"].tobytes(), row["look"].tobytes(), told)
         header = Header(int(row["height"]), int(row["width"]), bool(row["is_jpeg"]), int(row["orientation"]), told)
@@ -95,20 +97,22 @@ class Memory:
         remarks = sum(1 << _REMARKS.index(name) for name in found.remarks)
         row = np.zeros(1, ROW)
         row[0] = (key, found.content, found.pixels, found.look, *header[:4], remarks)
-        self._rows[key] = row[0]
+        self._rows += row.tobytes()
         self.num_new += 1
 
     def remark(self, key: bytes, name: str) -> None:
         """Keeps one more of REMARKS on an image that was put."""
-        if key in self._rows:
-            self._rows[key]["remarks"] |= 1 << _REMARKS.index(name)
+        self._remarked.setdefault(name, []).append(key)
 
     def save(self) -> None:
         """Writes what was looked up or put, whole or not at all; where that cannot be, the next start takes longer."""
         if self._file is None or not self.num_new:
             return
+        rows = np.frombuffer(self._rows, ROW)
+        for name, keys in self._remarked.items():
+            rows["remarks"][np.isin(rows["key"], np.array(keys, _BYTES))] |= 1 << _REMARKS.index(name)
         stream = io.BytesIO()
-        np.save(stream, np.array(list(self._rows.values()), ROW), allow_pickle=False)
+        np.save(stream, rows, allow_pickle=False)
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            files.write_whole(self._file, stream.getvalue())
+            files.write_whole(self._file, stream.getbuffer())

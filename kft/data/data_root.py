@@ -27,6 +27,6 @@ def safe_path(root: str | os.PathLike, path: str) -> str:
     if os.path.commonpath([whole, top]) != top or not path or whole == top:
         raise errors.InputError(
             f"Got the path {path!r}, which is not inside of {str(root)!r}. Expected one that is. Correct it, or name "
-            "the folder that holds all with --data_root."
+            "the folder that holds all with data_root."
         )
     return os.path.normpath(joined)

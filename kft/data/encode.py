@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from kft import errors
 from kft.data import augment, colors
+from kft.data.source import Source
 
 # At which JPEGs can be decoded: 1 / 1 to 1 / 8.
 _SCALES = (1, 2, 4, 8)
@@ -36,22 +37,23 @@ def image_encoder(
 
     Args:
       image_size: (height, width) > 0, in pixels.
-      channels: 3, or 1 for grey. Grey images are repeated to 3, alpha is dropped; colour becomes grey by
-        0.299 red + 0.587 green + 0.114 blue.
+      channels: 3, to which grey images are repeated, and alpha is dropped; 1 for grey, which colour becomes by
+        0.299 red + 0.587 green + 0.114 blue; 4 of files: red, green, blue and alpha, 255 where a file has none. Arrays
+        may have any other number, if it is their own.
       augmentation: comma-separated subset of kft.data.augment.AUGMENTATIONS. A random crop is drawn before the image
         is turned.
       augmentation_options: some of kft.data.augment.OPTIONS, such as {"magnitude": 5}.
 
     Returns: encode(raw, seed), with raw as in kft.data.Source and seed (2,) int64; (height, width, channels) float32
       with values 0 to 255, not rounded after resizing.
-    Raises: InputError if an argument is out of range.
+    Raises: InputError if an argument is out of range; when called, for images that do not have the channels.
     Reference: ITU-R BT.601 for grey.
     """
     height, width = image_size
     if height < 1 or width < 1:
         raise errors.InputError(f"Got image_size={image_size!r}. Expected a height and width >= 1. Use (224, 224).")
-    if channels not in (1, 3):
-        raise errors.InputError(f"Got channels={channels!r}. Expected 1 or 3. Use 3 for a pretrained model.")
+    if channels < 1:
+        raise errors.InputError(f"Got channels={channels!r}. Expected a number >= 1. Use 3 for a pretrained model.")
     names = augment.parse(augmentation)
     options = augment.check_options(names, augmentation_options or {})
     operations = augment.operations(names, options)
@@ -62,10 +64,14 @@ def image_encoder(
         if "orientation" in raw:
             wanted = tf.where(raw["orientation"] > 4, wanted[::-1], wanted)
         if "image" in raw:
-            image = _colours(_resize(_crop(raw["image"], box_of), wanted))
+            given = raw["image"].shape[-1]
+            check_array(given, channels)
+            kept = channels if given == channels or channels not in (1, 3) else 3
+            image = _resize(_crop(raw["image"], box_of), wanted)
+            image = _colours(image, 3) if given != kept == 3 else image
+            image = tf.ensure_shape(image, (None, None, kept))
         else:
-            image = _decode(raw, image_size, wanted, box_of)
-        image = tf.ensure_shape(image, (None, None, 3))
+            image = _decode(raw, image_size, wanted, box_of, of_file(channels))
         if channels == 1:
             image = colors.grey(image)
         if "orientation" in raw:
@@ -78,13 +84,48 @@ def image_encoder(
     return encode
 
 
-def decode_whole(raw: dict[str, tf.Tensor]) -> tf.Tensor:
-    """The stored pixels of an image file, at their own size and not turned: (height, width, 3) uint8."""
+def check_channels(source: Source, channels: int) -> None:
+    """Checks that the images of a source can be had in so many channels, as the encoder does.
+
+    Within tf.data what the encoder raises would become an error of another kind.
+
+    Raises: InputError if they cannot.
+    """
+    load = tf.function(source.load).get_concrete_function(tf.TensorSpec((), tf.int64))
+    if "image_bytes" in load.structured_outputs:
+        of_file(channels)
+    elif "image" in load.structured_outputs:
+        check_array(load.structured_outputs["image"].shape[-1], channels)
+
+
+def check_array(given: int | None, channels: int) -> None:
+    """Raises InputError for an array whose channels are not, and cannot become, those of a model."""
+    if given not in (None, channels) and not (channels in (1, 3) and given in (1, 3, 4)):
+        raise errors.InputError(
+            f"Got arrays of {given} channels for a model of {channels}. Expected as many. Use image_channels={given}."
+        )
+
+
+def of_file(channels: int) -> int:
+    """How many channels of a file are read for a model with so many: 3, or 4 with alpha.
+
+    Raises: InputError for a number that files do not have.
+    """
+    if channels not in (1, 3, 4):
+        raise errors.InputError(
+            f"Got image files for a model of {channels} channels. Expected 1 (grey), 3 (red, green, blue) or 4 (with "
+            "alpha). Put the images into arrays ('arrays:FILE.npz'), or change image_channels."
+        )
+    return 4 if channels == 4 else 3
+
+
+def decode_whole(raw: dict[str, tf.Tensor], channels: int = 3) -> tf.Tensor:
+    """The stored pixels of an image file, at their own size and not turned: (height, width, channels) uint8."""
     contents = raw["image_bytes"]
     return tf.cond(
         raw["image_header"][2] > 0,
-        lambda: tf.io.decode_jpeg(contents, channels=3),
-        lambda: _colours(tf.io.decode_image(contents, expand_animations=False)),
+        lambda: _colours(tf.io.decode_jpeg(contents, channels=3), channels),
+        lambda: _colours(tf.io.decode_image(contents, expand_animations=False), channels),
     )
 
 
@@ -109,8 +150,8 @@ def turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation > 1, turned, lambda: image)
 
 
-def _decode(raw, image_size, wanted, box_of) -> tf.Tensor:
-    """A file, or the box of it that `box_of` gives for its size, resized: (*wanted, 3) float32."""
+def _decode(raw, image_size, wanted, box_of, channels) -> tf.Tensor:
+    """A file, or the box of it that `box_of` gives for its size, resized: (*wanted, channels) float32."""
     contents, header = raw["image_bytes"], raw["image_header"]
     size = header[:2]
     if box_of is not None:
@@ -129,9 +170,9 @@ def _decode(raw, image_size, wanted, box_of) -> tf.Tensor:
         return image if box_of is None else augment.slice_box(image, begin, size)
 
     scales, others = _needed(raw, image_size)
-    branches = [lambda ratio=ratio: _bilinear(jpeg(ratio), wanted) for ratio in scales if ratio < 8]
-    branches += [lambda: _resize(jpeg(8), wanted)] * (8 in scales)
-    branches += [lambda: _colours(_resize(other(), wanted))] * others
+    branches = [lambda ratio=ratio: _colours(_bilinear(jpeg(ratio), wanted), channels) for ratio in scales if ratio < 8]
+    branches += [lambda: _colours(_resize(jpeg(8), wanted), channels)] * (8 in scales)
+    branches += [lambda: _colours(_resize(other(), wanted), channels)] * others
     if len(branches) == 1:
         return branches[0]()
     times = tf.reduce_min(size // wanted)
@@ -150,11 +191,18 @@ def _needed(raw, image_size) -> tuple[tuple[int, ...], bool]:
     return tuple(ratio for ratio in _SCALES if ratio <= max(times, 1)), others
 
 
-def _colours(image: tf.Tensor) -> tf.Tensor:
-    """Grey, grey with alpha, colour or colour with alpha -> red, green and blue."""
-    if image.shape[-1] == 3:
+def _colours(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """Grey, grey with alpha, colour or colour with alpha -> red, green, blue and, of 4, alpha."""
+    if image.shape[-1] == channels:
         return image
-    return tf.gather(image, tf.where(tf.shape(image)[-1] >= 3, [0, 1, 2], [0, 0, 0]), axis=-1)
+    given = tf.shape(image)[-1]
+    colours = image
+    if image.shape[-1] != 3:
+        colours = tf.gather(image, tf.where(given >= 3, [0, 1, 2], [0, 0, 0]), axis=-1)
+    if channels == 3:
+        return colours
+    alpha = tf.cond(given % 2 == 0, lambda: image[..., -1:], lambda: tf.zeros_like(image[..., -1:]) + 255)
+    return tf.concat([colours, alpha], -1)
 
 
 def _crop(image, box_of):

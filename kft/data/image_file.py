@@ -16,7 +16,7 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG"
 _STARTS = (_JPEG, _PNG, b"BM", b"GIF8")
 _IHDR_DEPTH = 24  # the place of the bits of a channel in a PNG
 
-EXIF, CMYK, ALPHA, DEEP = "EXIF rotation applied", "CMYK converted", "alpha dropped", "16-bit converted"
+EXIF, CMYK, ALPHA, DEEP = "EXIF rotation applied", "CMYK converted", "transparency", "16-bit converted"
 NOISY = "corrupt JPEG data"
 # What is remarkable about a file that decodes, each with what is done about it and what to do.
 REMARKS = {
@@ -26,8 +26,8 @@ REMARKS = {
         "Nothing has to be done; look at some, as inks have no one RGB.",
     ),
     ALPHA: (
-        "images with transparency, which is dropped.",
-        "Put them on a background if what is below it is no picture.",
+        "images with transparency, which a model of three channels does not see.",
+        "Put them on a background if what is below it is no picture, or take image_channels=4.",
     ),
     DEEP: ("images of 16 bits a channel, which are cut to 8.", "Nothing has to be done."),
     NOISY: ("JPEG files that decode, and whose data the decoder calls corrupt.", "Look at them, or save them again."),
@@ -125,7 +125,7 @@ def examine(where: str, content: bytes, header: Header, *, most_pixels: int = MO
             f"{most_pixels / 1e6:g} million."
         )
         return NOTHING._replace(
-            bad=Finding("too many pixels", where, reason, "Make it smaller, or raise --max_megapixels.")
+            bad=Finding("too many pixels", where, reason, "Make it smaller, or raise max_megapixels.")
         )
     if not size:
         return NOTHING._replace(bad=_diagnose(where, content))

@@ -77,7 +77,7 @@ def _bytes_of(path: str, images: ImageFormat, chunk: Any) -> Any:
     if not (types.is_binary(chunk.type) or types.is_large_binary(chunk.type)):
         raise errors.InputError(
             f"Got the column {images.image!r} of type {kind} in {path!r}. Expected bytes of image files, objects with "
-            "'bytes', or paths. Name another with --image_column."
+            "'bytes', or paths. Name another with image_column."
         )
     return chunk
 

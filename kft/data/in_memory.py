@@ -32,7 +32,9 @@ class InMemory(NamedTuple):
     reason: str
 
 
-def in_memory(source: Source, *, image_size: tuple[int, int], augmentation: str = "none", budget: int = 0) -> InMemory:
+def in_memory(
+    source: Source, *, image_size: tuple[int, int], channels: int = 3, augmentation: str = "none", budget: int = 0
+) -> InMemory:
     """Decodes the image files of a source once, if all of them fit, so that epochs need not do it again.
 
     What the encoder makes of them stays equal to the bit. Without a random crop the images are kept at image_size, in
@@ -43,7 +45,7 @@ def in_memory(source: Source, *, image_size: tuple[int, int], augmentation: str 
     Args:
       source: of image files; others are left as they are.
       image_size: height and width, as the encoder has it.
-      augmentation: as the encoder has it.
+      channels, augmentation: as the encoder has them.
       budget: bytes; 0 for a quarter of the memory that is free now.
 
     Raises: InputError for a budget below 0.
@@ -51,6 +53,7 @@ def in_memory(source: Source, *, image_size: tuple[int, int], augmentation: str 
     import tensorflow as tf
 
     from kft.data import augment
+    from kft.data.encode import of_file
 
     if budget < 0:
         raise errors.InputError(f"Got budget={budget!r}. Expected bytes >= 0. Use 0 for a quarter of what is free.")
@@ -59,19 +62,21 @@ def in_memory(source: Source, *, image_size: tuple[int, int], augmentation: str 
     spec = tf.function(source.load).get_concrete_function(tf.TensorSpec((), tf.int64)).structured_outputs
     if "image_bytes" not in spec:
         return InMemory(source, 0, "images are arrays already")
+    channels = of_file(channels)
     limit = budget or free_memory() // SHARE_OF_FREE
-    if "crop" not in augment.parse(augmentation):
-        size = source.num_examples * image_size[0] * image_size[1] * 3 * 4
-        make = _resized
-    else:
+    cropped = "crop" in augment.parse(augmentation)
+    size = source.num_examples * image_size[0] * image_size[1] * channels * 4
+    if cropped:
         heights, widths = _stored_sizes(source, image_size)
         if heights is None:
             return InMemory(source, 0, "some images are twice as large as the input: crops are decoded at their scale")
-        size = int((heights * widths).sum()) * 3
-        make = _whole
+        size = int((heights * widths).sum()) * channels
     if size > limit:
         return InMemory(source, 0, f"{size / 2**20:,.0f} MiB do not fit the budget of {limit / 2**20:,.0f} MiB")
-    load = make(source, image_size) if make is _resized else make(source, heights, widths, "orientation" in spec)
+    if cropped:
+        load = _whole(source, heights, widths, channels, "orientation" in spec)
+    else:
+        load = _resized(source, image_size, channels)
     return InMemory(dataclasses.replace(source, load=load), size, f"decoded once, {size / 2**20:,.0f} MiB")
 
 
@@ -91,14 +96,14 @@ def _stored_sizes(source, image_size) -> tuple[np.ndarray | None, np.ndarray | N
     return sizes[:, 0].astype(np.int64), sizes[:, 1].astype(np.int64)
 
 
-def _resized(source, image_size):
+def _resized(source, image_size, channels):
     """load: index -> the whole image at image_size, turned, not rounded."""
     import tensorflow as tf
 
     from kft.data.encode import image_encoder
 
-    encode = image_encoder(image_size=image_size)
-    images = np.empty((source.num_examples, *image_size, 3), np.float32)
+    encode = image_encoder(image_size=image_size, channels=channels)
+    images = np.empty((source.num_examples, *image_size, channels), np.float32)
     at = 0
     for (part,) in _parts(source, lambda index: (encode(source.load(index), tf.zeros(2, tf.int64)),), batch=True):
         images[at : at + len(part)] = part
@@ -107,20 +112,20 @@ def _resized(source, image_size):
     return lambda index: {"image": tf.gather(kept, index)}
 
 
-def _whole(source, heights, widths, turned):
+def _whole(source, heights, widths, channels, turned):
     """load: index -> the stored pixels, and the orientation where some are to be turned."""
     import tensorflow as tf
 
     from kft.data.encode import decode_whole
 
-    ends = np.cumsum(heights * widths * 3)
-    starts = ends - heights * widths * 3
+    ends = np.cumsum(heights * widths * channels)
+    starts = ends - heights * widths * channels
     pixels = np.empty(ends[-1], np.uint8)
     orientations = np.ones(source.num_examples, np.int32)
 
     def decoded(index):
         raw = source.load(index)
-        return decode_whole(raw), raw.get("orientation", tf.constant(1))
+        return decode_whole(raw, channels), raw.get("orientation", tf.constant(1))
 
     for index, (image, orientation) in enumerate(_parts(source, decoded, batch=False)):
         pixels[starts[index] : ends[index]] = image.reshape(-1)
@@ -130,8 +135,8 @@ def _whole(source, heights, widths, turned):
 
     def load(index):
         start, height, width = tf.unstack(tf.gather(places, index))
-        image = tf.reshape(tf.slice(kept, [start], [height * width * 3]), tf.stack([height, width, 3]))
-        image = tf.ensure_shape(image, (None, None, 3))
+        image = tf.reshape(tf.slice(kept, [start], [height * width * channels]), tf.stack([height, width, channels]))
+        image = tf.ensure_shape(image, (None, None, channels))
         return {"image": image} | ({"orientation": tf.gather(orientations, index)} if turned else {})
 
     return load

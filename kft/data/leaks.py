@@ -1,4 +1,4 @@
-"""The same example, or one that looks the same, in two sources."""
+"""The same example, or one that looks the same, in two sources or in one."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -10,7 +10,11 @@ from kft.data.source import Finding, Source
 
 # Of 128; two images of which so few differ agree in one of 8 words of 16 bits.
 NEAR_BITS = 7
-_PAIRS_AT_ONCE = 1 << 20
+# So many pairs agree in one of these words only where it says nothing, such as that the border is black.
+_MOST_PAIRS = 1 << 27
+_PAIRS_AT_ONCE = 1 << 18
+# A group of more than this part of all, and of so many, is not a few pictures of one thing but data that looks alike.
+LARGEST_SHARE, LARGEST = 0.01, 20
 
 
 class Leak(NamedTuple):
@@ -48,7 +52,7 @@ def findings(sources: Mapping[str, Source], leaks: Mapping[str, Sequence[Leak]],
             what = {"content": "bytes" if sources[role].records is None else "text", "pixels": "pixels"}[leak.what]
             where = f"{leak.role} ({sources[leak.role].keys[leak.place]})"
             reason = f"Got the same {what} in {role} and in {where}. Expected different examples."
-            yield Finding("leak", keys[leak.index], reason, "Remove one of them, or allow it (--allow_leakage).")
+            yield Finding("leak", keys[leak.index], reason, "Remove one of them, or set allow_leakage.")
         if len(found) > most:
             rest = len(found) - most
             yield Finding("leak", sources[role].name, f"Got {rest} more of {role}.", "Remove them.", count=rest)
@@ -88,9 +92,59 @@ def nearest(looks: np.ndarray, others: np.ndarray) -> Iterable[tuple[int, int]]:
       looks, others: of 16 bytes each; zeros are like nothing.
     """
     best: dict[int, tuple[int, int]] = {}
+    for indices, places, differing in _near(looks, others):
+        for index, place, bits in zip(indices.tolist(), places.tolist(), differing.tolist(), strict=True):
+            best[index] = min(best.get(index, (bits, place)), (bits, place))
+    return [(index, place) for index, (_, place) in sorted(best.items())]
+
+
+def alike(examination: Examination) -> tuple[tuple[int, ...], ...]:
+    """Groups of examples of one source that are the same, or images that look alike, and what is joined through others.
+
+    Where looks join more than LARGEST examples and LARGEST_SHARE of all, as of data whose images all look alike, only
+    the same bytes and the same pixels do.
+
+    Returns: indices of two and more examples each, rising; no example is in two groups.
+    """
+    count = len(examination.content)
+    parent = np.arange(count)
+    for names in (examination.content, examination.pixels):
+        told = np.flatnonzero(names != np.zeros(1, names.dtype))
+        order = told[np.argsort(names[told], kind="stable")]
+        same = names[order[1:]] == names[order[:-1]]
+        _join(parent, order[1:][same], order[:-1][same])
+    joined = parent.copy()
+    for indices, places, _ in _near(examination.look, examination.look):
+        _join(joined, indices, places)
+    joined = _roots(joined, joined)
+    sizes = np.bincount(joined, minlength=count)
+    too_large = sizes[joined] > max(LARGEST, LARGEST_SHARE * count)
+    joined = np.where(too_large, _roots(parent, parent), joined)
+    order = np.argsort(joined, kind="stable")
+    starts = np.flatnonzero(np.diff(joined[order])) + 1
+    return tuple(tuple(group.tolist()) for group in np.split(order, starts) if len(group) > 1)
+
+
+def _roots(parent: np.ndarray, places: np.ndarray) -> np.ndarray:
+    while (parent[places] != places).any():
+        places = parent[places]
+    return places
+
+
+def _join(parent: np.ndarray, ones: np.ndarray, others: np.ndarray) -> None:
+    """Puts each pair into one group, whose root is its lowest index."""
+    while len(ones):
+        ones, others = _roots(parent, ones), _roots(parent, others)
+        apart = ones != others
+        ones, others = ones[apart], others[apart]
+        np.minimum.at(parent, np.maximum(ones, others), np.minimum(ones, others))
+
+
+def _near(looks: np.ndarray, others: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(indices, places, differing bits) of pairs of which at most NEAR_BITS differ; some pairs several times."""
     rows, places = (np.flatnonzero(part != np.zeros(1, part.dtype)) for part in (looks, others))
     if not len(rows) or not len(places):
-        return []
+        return
     mine, theirs = looks[rows], others[places]
     words = [part.view(np.uint16).reshape(-1, 8) for part in (mine, theirs)]
     bits = [part.view(np.uint64).reshape(-1, 2) for part in (mine, theirs)]
@@ -99,6 +153,8 @@ def nearest(looks: np.ndarray, others: np.ndarray) -> Iterable[tuple[int, int]]:
         values = words[1][order, word]
         first = np.searchsorted(values, words[0][:, word], side="left")
         counts = np.searchsorted(values, words[0][:, word], side="right") - first
+        if counts.sum() > _MOST_PAIRS:
+            continue
         for start, end in _parts(counts):
             row = np.repeat(np.arange(start, end), counts[start:end])
             inside = np.arange(len(row)) - np.repeat(
@@ -106,10 +162,8 @@ def nearest(looks: np.ndarray, others: np.ndarray) -> Iterable[tuple[int, int]]:
             )
             other = order[first[row] + inside]
             differing = np.bitwise_count(bits[0][row] ^ bits[1][other]).sum(axis=1)
-            for near in np.flatnonzero(differing <= NEAR_BITS):
-                index, found = int(rows[row[near]]), (int(differing[near]), int(places[other[near]]))
-                best[index] = min(best.get(index, found), found)
-    return [(index, place) for index, (_, place) in sorted(best.items())]
+            near = np.flatnonzero(differing <= NEAR_BITS)
+            yield rows[row[near]], places[other[near]], differing[near]
 
 
 def _parts(counts: np.ndarray) -> Iterator[tuple[int, int]]:

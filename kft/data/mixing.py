@@ -23,9 +23,11 @@ class Mixing:
                  outside is cut off, and share becomes the part that is left of the image
         target = share * target + (1 - share) * partner's target
 
-    The partner is another example of the whole epoch (`kft.data.order.partners`), as augmented in that epoch. So what
-    an example becomes is a function of (seed, epoch, example) and the same for every batch size and number of replicas;
-    no example is mixed with the padding of a last batch.
+    The partner is another example of the whole epoch (`kft.data.order.partners_of`), as augmented in that epoch; with
+    balanced sampling what is at another place of the balanced order, so that each class is as often the partner. So
+    what an example becomes is a function of (seed, epoch, example), and of how often it came before where it comes
+    several times, and the same for every batch size and number of replicas; no example is mixed with the padding of a
+    last batch.
 
     Args:
       mixup: alpha of mixup, >= 0; 0 for none.

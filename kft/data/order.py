@@ -96,6 +96,22 @@ def partners(num_examples: int, *, seed: int, epoch: int) -> np.ndarray:
     return np.argsort(words, kind="stable").astype(np.int64)
 
 
+def partners_of(numbers: np.ndarray, drawn: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
+    """What each of these is mixed with: what is at its partner's place in the epoch; see `partners`.
+
+    Args:
+      numbers: of which the partners are asked for; one that was not drawn gets any other.
+      drawn: (num_examples,) numbers of what the epoch draws, each once, without padding.
+      seed, epoch: as of `epoch_order`.
+
+    Shapes: that of numbers.
+    """
+    sorter = np.argsort(drawn, kind="stable")
+    places = sorter[np.minimum(np.searchsorted(drawn, numbers, sorter=sorter), len(drawn) - 1)]
+    places = np.where(drawn[places] == numbers, places, numbers % len(drawn))
+    return drawn[partners(len(drawn), seed=seed, epoch=epoch)[places]]
+
+
 def epoch_key(*, seed: int, epoch: int) -> int:
     """The first half of every example's augmentation seed in an epoch; the second is the example's index.
 

@@ -82,7 +82,7 @@ def check_columns(path: str, columns: Any, required: Mapping[str, Sequence[str]]
         for name in names:
             if name not in columns:
                 error = errors.unknown_name(what, name, [column for column in columns if column])
-                raise errors.InputError(f"{path}: {error} Name it with --{setting}.")
+                raise errors.InputError(f"{path}: {error} Name it with {setting}.")
 
 
 def delimited(path: str, lines: Iterator[str], *, delimiter: str) -> Iterator[Row]:
@@ -141,6 +141,6 @@ def formatted(path: str, lines: Iterator[str], *, pattern: re.Pattern[str]) -> I
         if not line:
             continue
         match = pattern.fullmatch(line)
-        reason = f"Got {line[:40]!r}. Expected a line as --line_format tells."
-        problem = None if match else ("line does not fit", reason, "Correct the line, or --line_format.")
+        reason = f"Got {line[:40]!r}. Expected a line as line_format tells."
+        problem = None if match else ("line does not fit", reason, "Correct the line, or line_format.")
         yield Row(number, match.groupdict() if match else dict.fromkeys(pattern.groupindex), problem)

@@ -59,6 +59,6 @@ def decoded_lines(path: str, encoding: str, problems: dict[int, Finding]) -> Ite
                     f"not {encoding}",
                     f"{path}, line {number}, byte {error.start + 1}",
                     f"Got the byte 0x{line[error.start]:02x}, which is not {encoding} there. Expected {encoding}.",
-                    "Give the file's own encoding (--encoding=latin-1 takes every byte), or convert the file.",
+                    "Give the file's own encoding (latin-1 takes every byte), or convert the file.",
                 )
                 yield line.decode(name, "replace")

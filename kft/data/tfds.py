@@ -145,7 +145,7 @@ def _prepared(name: str, data_dir: str) -> Any:
         said = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise errors.InputError(
             f"Got 'tfds:{name}': {said}. Expected a data set that tensorflow-datasets knows, or one that is prepared "
-            "in --data_root. Correct it."
+            "in data_root. Correct it."
         ) from error
     if not builder.is_prepared():
         try:
@@ -153,7 +153,7 @@ def _prepared(name: str, data_dir: str) -> Any:
         except Exception as error:  # of the network, the disk or the data set's own code
             raise errors.InputError(
                 f"Got 'tfds:{name}', which could not be downloaded and prepared: {error}. Expected it in "
-                f"{builder.data_dir!r}. Prepare it there with tensorflow-datasets, or name its folder with --data_root."
+                f"{builder.data_dir!r}. Prepare it there with tensorflow-datasets, or name its folder with data_root."
             ) from error
     return builder
 
@@ -184,7 +184,7 @@ def _only(split: _Split, kind: type, place: str) -> str:
     known = ", ".join(map(repr, split.features))
     raise errors.InputError(
         f"Got 'tfds:{place}' with {len(names)} features that are images. Expected one. Name one of {known} with "
-        "--image_column."
+        "image_column."
     )
 
 

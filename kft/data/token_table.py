@@ -86,7 +86,7 @@ def check_tokens(table: TokenTable, source: Source, *, vocabulary_size: int, max
         findings.append(_of_row("token id outside the vocabulary", table, source, row, reason, remedy))
     for row in np.flatnonzero(table.lengths > max_length):
         reason = f"Got {table.lengths[row]} tokens. Expected at most {max_length}, the positions of the model."
-        findings.append(_of_row("too many tokens", table, source, row, reason, "Lower --sequence_length."))
+        findings.append(_of_row("too many tokens", table, source, row, reason, "Lower sequence_length."))
     for row in np.flatnonzero(table.lengths == 0):
         reason = "Got no tokens. Expected at least the special ones."
         findings.append(_of_row("no tokens", table, source, row, reason, "Correct how the task makes rows."))

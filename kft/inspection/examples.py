@@ -28,7 +28,7 @@ def pixels(batches: Any, indices: Sequence[int], *, epoch: int = 0) -> list[np.n
       indices: of the examples.
       epoch: int >= 0.
 
-    Returns: for each (height, width, channels) uint8.
+    Returns: for each (height, width, 1 or 3) uint8; of more than 3 channels the first 3, of 2 the first.
     """
     import tensorflow as tf
 
@@ -39,7 +39,8 @@ def pixels(batches: Any, indices: Sequence[int], *, epoch: int = 0) -> list[np.n
     for index in indices:
         seed = tf.constant([key, index], tf.int64)
         image = batches.encode(batches.source.load(tf.constant(index, tf.int64)), seed)
-        made.append(np.clip(np.rint(image.numpy()), 0, 255).astype(np.uint8))
+        shown = image.numpy()[..., : 3 if image.shape[-1] >= 3 else 1]
+        made.append(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
     return made
 
 

@@ -47,6 +47,7 @@ def make_backbone(
     name: str,
     *,
     image_size: int | Sequence[int] | None = None,
+    image_channels: int | None = None,
     weights: str | os.PathLike | None = None,
     pooling: str = "auto",
 ) -> "Backbone":
@@ -61,6 +62,9 @@ def make_backbone(
         local folder or downloaded.
       image_size: pixels, one number or (height, width); None for what the weights were trained at (224 for most, 299
         for Inception and Xception, up to 600 for EfficientNet), or for what your own model takes.
+      image_channels: of the model's input; None for 3, red, green and blue, or for what your own model takes. For
+        another number the first convolution is made anew, and pretrained weights of it are adapted by
+        `kft.models.first_convolution.adapted_kernel`; the constants of preprocessing are `extended` by their mean.
       weights: "none" leaves them random (your own model's as your function made them); "pretrained" takes those of the
         folder, and for image models what "imagenet" does, which takes Keras' file from $KERAS_HOME/models or downloads
         it; else the path of a file, .weights.h5 or .h5 in Keras' layout, which must fit exactly. None is "pretrained"
@@ -70,11 +74,11 @@ def make_backbone(
         "cls_bare", as it is; "mean" or "max" over the tokens; "attention", a learned mean, which belongs to the head.
         "auto" is "avg", and for text "cls", without a pooler "cls_bare".
 
-    Image models see red, green and blue. Their `preprocess` repeats one grey channel to three, and refuses other
-    numbers of channels.
+    The `preprocess` of an image model of three channels repeats one grey channel to three; other numbers than the
+    model's own are refused.
 
     Raises: InputError for an unknown name or pooling, an image below the family's minimum (32 pixels, 71 of Xception,
-      75 of Inception), weights that cannot be had or do not fit.
+      75 of Inception), channels that your own model does not take, weights that cannot be had or do not fit.
 
     Example:
       >>> backbone = make_backbone("mobilenet_v2_0.35", image_size=96)
@@ -85,4 +89,5 @@ def make_backbone(
     make = tables.load_place(PREFIXES[prefix]) if prefix else tables.lookup(BACKBONES, name, what="backbone")
     if weights is None:
         weights = "pretrained" if prefix else "none"
-    return make(name, image_size=image_size, weights=os.fspath(weights), pooling=pooling)
+    images = {"image_size": image_size, "image_channels": image_channels}
+    return make(name, **images, weights=os.fspath(weights), pooling=pooling)

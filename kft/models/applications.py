@@ -8,14 +8,19 @@ from typing import Any
 import keras
 
 from kft import errors, tables
-from kft.models import graph, image_preprocessing, names
+from kft.models import first_convolution, graph, image_preprocessing, names
 from kft.models import weights as weights_files
 from kft.models.application_table import APPLICATIONS, STAGES, Application
 from kft.models.backbone import Backbone, as_image_size, make_features
 
 
 def application_backbone(
-    name: str, *, image_size: int | Sequence[int] | None = None, weights: str = "none", pooling: str = "auto"
+    name: str,
+    *,
+    image_size: int | Sequence[int] | None = None,
+    image_channels: int | None = None,
+    weights: str = "none",
+    pooling: str = "auto",
 ) -> Backbone:
     """A model of keras.applications; its blocks are the stages of its paper.
 
@@ -29,6 +34,7 @@ def application_backbone(
     size = as_image_size(row.native if image_size is None else image_size, smallest=row.smallest, usual=row.native)
     weights = "imagenet" if weights == "pretrained" else weights
     weights_files.check_source(weights)
+    num_channels = _num_channels(image_channels)
     image = keras.Input((*size, 3), name="image")  # by name, as Keras numbers the inputs of one process
     arguments = {"include_top": False, "input_shape": (*size, 3), "input_tensor": image, **row.options}
     if row.pools:
@@ -36,14 +42,19 @@ def application_backbone(
     with names.counted_anew():
         model = _make(row, name, weights, arguments)
         flat = _flat(model, image, row)
+        anew = num_channels != 3 or row.input_scale
+        made = first_convolution.made_anew(flat, num_channels) if anew else flat
+        loaded = model
         if weights not in ("none", "imagenet"):
-            _load(model, flat, weights, what=f"backbone {name!r}")
-        names.rename_numbered(flat, prefix=row.stages, counted=row.counted)
+            loaded = _load((model, flat, made), weights, what=f"backbone {name!r}")
+        if weights != "none" and loaded is not made:
+            first_convolution.adapt(made, flat)
+        names.rename_numbered(made, prefix=row.stages, counted=row.counted)
     return Backbone(
         name=name,
-        model=keras.Model(image, flat.output, name=model.name),  # takes a tensor; Keras' own takes a list of one
+        model=keras.Model(made.inputs[0], made.output, name=model.name),  # takes a tensor; Keras' own a list of one
         blocks=STAGES[row.stages],
-        preprocess=image_preprocessing.make_preprocess(row.preprocessing, name=name),
+        preprocess=image_preprocessing.make_preprocess(row.preprocessing, name=name, num_channels=num_channels),
         features=features,
         image_size=size,
     )
@@ -68,14 +79,26 @@ def _flat(model: keras.Model, image: keras.KerasTensor, row: Application) -> ker
     return keras.Model(image, graph.run_again(model, [image], done)[0])
 
 
-def _load(model: keras.Model, flat: keras.Model, path: str, *, what: str) -> None:
-    """A file of Keras' model, or of the backbone's, whose layers are those of the models within it."""
-    try:
-        weights_files.load(model, path, what=what)
-    except errors.InputError:
-        if model is flat:
-            raise
-        weights_files.load(flat, path, what=what)
+def _num_channels(image_channels: int | None) -> int:
+    if image_channels is None:
+        return 3
+    if not isinstance(image_channels, int) or image_channels < 1:
+        raise errors.InputError(
+            f"Got image_channels={image_channels!r}. Expected a whole number of at least 1. Leave it out for 3."
+        )
+    return image_channels
+
+
+def _load(candidates: Sequence[keras.Model], path: str, *, what: str) -> keras.Model:
+    """Loads a file into the first model that it fits: Keras' own, it without models in it, or with other channels."""
+    problems = []
+    for model in candidates:
+        try:
+            weights_files.load(model, path, what=what)
+            return model
+        except errors.InputError as error:
+            problems.append(error)
+    raise problems[0]
 
 
 def _imagenet(make: Callable, name: str, arguments: dict) -> keras.Model:
@@ -101,5 +124,5 @@ def _imagenet_error(name: str, error: Exception) -> errors.InputError:
     return errors.InputError(
         f"Got weights='imagenet' for {name!r}, and {url[0]} could not be downloaded: {error} Expected the network, or "
         f"the file at {folder / url[1]}. Download {url[1]} on another machine and put it there, or give its path as "
-        "weights (--backbone_weights=FILE)."
+        "the backbone's weights."
     )

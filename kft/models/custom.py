@@ -18,13 +18,19 @@ from kft.models.backbone import RESERVED_LAYERS, Backbone, as_image_size, make_f
 
 
 def python_backbone(
-    name: str, *, image_size: int | Sequence[int] | None = None, weights: str = "none", pooling: str = "avg"
+    name: str,
+    *,
+    image_size: int | Sequence[int] | None = None,
+    image_channels: int | None = None,
+    weights: str = "none",
+    pooling: str = "avg",
 ) -> Backbone:
     """The model that a function of the user's makes.
 
     Args:
       name: "python:package.module:function", with "@layer_name" at its end to cut at that layer.
       image_size: see `custom_backbone`.
+      image_channels: None, or what the model takes.
       weights: "none" or "pretrained" for the model as the function made it, or a file for the whole
         model, before the cut.
       pooling: "avg" or "max".
@@ -47,9 +53,13 @@ def python_backbone(
         )
     if weights != "none":
         weights_files.load(model, weights, what=f"backbone {name!r}")
-    return dataclasses.replace(
-        custom_backbone(model, cut_at=match[3], image_size=image_size, pooling=pooling), name=name
-    )
+    backbone = custom_backbone(model, cut_at=match[3], image_size=image_size, pooling=pooling)
+    if image_channels not in (None, model.inputs[0].shape[-1]):
+        raise errors.InputError(
+            f"Got image_channels={image_channels!r} for {name!r}, which takes inputs of shape "
+            f"{tuple(model.inputs[0].shape[1:])}. Expected the same. Build the model for these channels."
+        )
+    return dataclasses.replace(backbone, name=name)
 
 
 def custom_backbone(

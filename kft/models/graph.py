@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+Instead = Callable[[keras.Operation], keras.Operation]
 Done = Callable[[keras.Operation, list[keras.KerasTensor]], list[keras.KerasTensor]]
 
 
@@ -15,7 +16,11 @@ def is_graph(layer: Any) -> bool:
 
 
 def run_again(
-    model: keras.Model, inputs: Sequence[keras.KerasTensor], done: Done | None = None
+    model: keras.Model,
+    inputs: Sequence[keras.KerasTensor],
+    done: Done | None = None,
+    *,
+    instead: Instead | None = None,
 ) -> list[keras.KerasTensor]:
     """Calls the layers of a model again on new inputs, those of models within it one by one.
 
@@ -25,6 +30,7 @@ def run_again(
       model: functional or Sequential.
       inputs: instead of the model's.
       done: told each operation that was called and its outputs; what it returns goes on in their place.
+      instead: asked before each operation is called; what it returns is called in its place.
 
     Returns: the outputs.
     """
@@ -37,9 +43,10 @@ def run_again(
             args, kwargs = node.arguments.fill_in(known)
             if is_graph(node.operation):
                 within = keras.tree.flatten(args[0] if args else kwargs["inputs"])
-                results = run_again(node.operation, within, done)
+                results = run_again(node.operation, within, done, instead=instead)
             else:
-                results = keras.tree.flatten(node.operation(*args, **kwargs))
+                operation = instead(node.operation) if instead else node.operation
+                results = keras.tree.flatten(operation(*args, **kwargs))
             results = done(node.operation, results) if done else results
             known.update((id(tensor), new) for tensor, new in zip(node.outputs, results))
     return [known[id(tensor)] for tensor in model.outputs]

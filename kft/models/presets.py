@@ -29,20 +29,25 @@ VOCABULARIES = {
 
 
 def preset_backbone(
-    name: str, *, image_size: Any = None, weights: str = "pretrained", pooling: str = "auto"
+    name: str,
+    *,
+    image_size: Any = None,
+    image_channels: Any = None,
+    weights: str = "pretrained",
+    pooling: str = "auto",
 ) -> Backbone:
     """An encoder of keras_nlp by preset.
 
     Args:
       name: "preset:DIR" for a local folder, or "preset:NAME" for a name in keras_nlp's own list, which is downloaded to
         Kaggle's cache at the version that the list gives.
-      image_size: None.
+      image_size, image_channels: None.
       weights: "pretrained" for those of the preset, "none" for random ones.
       pooling: see `kft.models.make_backbone`.
 
     Raises: InputError for an unknown preset, one that cannot be downloaded, or files that do not fit each other.
     """
-    text.check_arguments(name, image_size=image_size, weights=weights, pooling=pooling)
+    text.check_arguments(name, image_size=image_size, image_channels=image_channels, weights=weights, pooling=pooling)
     preset = name.removeprefix("preset:")
     folder = pathlib.Path(preset) if pathlib.Path(preset).is_dir() else _download(preset)
     config = _config(folder)
@@ -127,7 +132,7 @@ def _download(preset: str) -> pathlib.Path:
         raise errors.InputError(
             f"Got preset {preset!r}, and {handle} could not be downloaded: {error}. Expected the network, or the files "
             f"in Kaggle's cache. Download {', '.join(files)} on another machine into a folder, and give "
-            "--backbone=preset:FOLDER."
+            "'preset:FOLDER'."
         ) from error
     return pathlib.Path(places[0]).parent
 

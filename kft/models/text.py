@@ -15,20 +15,25 @@ from kft.models.tokenizer import Tokenizer
 
 
 def hugging_face_backbone(
-    name: str, *, image_size: Any = None, weights: str = "pretrained", pooling: str = "auto"
+    name: str,
+    *,
+    image_size: Any = None,
+    image_channels: Any = None,
+    weights: str = "pretrained",
+    pooling: str = "auto",
 ) -> Backbone:
     """An encoder from a folder as Hugging Face writes it, or as `Backbone.save` does.
 
     Args:
       name: "hf:DIR".
-      image_size: None.
+      image_size, image_channels: None.
       weights: "pretrained" for those of the folder, "none" for random ones.
       pooling: see `kft.models.make_backbone`.
 
     Raises: InputError if the folder is not there, is of another family, or its files do not fit each other.
     """
     folder = pathlib.Path(name.removeprefix("hf:"))
-    check_arguments(name, image_size=image_size, weights=weights, pooling=pooling)
+    check_arguments(name, image_size=image_size, image_channels=image_channels, weights=weights, pooling=pooling)
     if not folder.is_dir():
         raise errors.InputError(
             f"Got backbone {name!r}, and {str(folder)!r} is no folder. Expected one with config.json, "
@@ -109,12 +114,13 @@ def _features(name: str, model: keras.Model, config: bert.TextConfig, pooling: s
     return features
 
 
-def check_arguments(name: str, *, image_size: Any, weights: str, pooling: str) -> None:
+def check_arguments(name: str, *, image_size: Any, image_channels: Any, weights: str, pooling: str) -> None:
     """Raises InputError for an argument that is one of images."""
-    if image_size is not None:
-        raise errors.InputError(
-            f"Got image_size={image_size!r} for {name!r}, which reads text. Expected none. Leave it out."
-        )
+    for argument, value in (("image_size", image_size), ("image_channels", image_channels)):
+        if value is not None:
+            raise errors.InputError(
+                f"Got {argument}={value!r} for {name!r}, which reads text. Expected none. Leave it out."
+            )
     if weights not in ("pretrained", "none"):
         raise errors.InputError(
             f"Got weights={weights!r} for {name!r}. Expected 'pretrained', the folder's own, or 'none', random ones. "

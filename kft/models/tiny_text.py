@@ -20,16 +20,18 @@ MORE = {
 }
 
 
-def tiny_backbone(name: str, *, image_size=None, weights: str = "none", pooling: str = "auto") -> Backbone:
+def tiny_backbone(
+    name: str, *, image_size=None, image_channels=None, weights: str = "none", pooling: str = "auto"
+) -> Backbone:
     """Two layers, 16 wide, 2 heads, 64 positions, random weights; every character is a token, in lower case.
 
     Args and Raises: see `kft.models.make_backbone`; weights is "none".
     """
-    check_arguments(name, image_size=image_size, weights="none", pooling=pooling)
+    check_arguments(name, image_size=image_size, image_channels=image_channels, weights="none", pooling=pooling)
     if weights != "none":
         raise errors.InputError(
-            f"Got weights={weights!r} for {name!r}, whose weights are random. Expected 'none'. Give "
-            "--backbone_weights=none, or use the folder of a pretrained model: hf:DIR."
+            f"Got weights={weights!r} for {name!r}, whose weights are random. Expected 'none'. Use "
+            "weights 'none' (backbone_weights of a run), or the folder of a pretrained model: hf:DIR."
         )
     family = name.removesuffix(SUFFIX)
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *CHARACTERS, *(f"##{sign}" for sign in CHARACTERS)]

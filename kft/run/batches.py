@@ -32,9 +32,11 @@ def make_batches(
                 "Correct them, or the task."
             )
         augmentation = ",".join(config.data.augmentation) if train else ""
+        channels = backbone.model.inputs[0].shape[-1]
+        data.check_channels(source, channels)
         encode = data.image_encoder(
             image_size=backbone.image_size,
-            channels=backbone.model.inputs[0].shape[-1],
+            channels=channels,
             augmentation=augmentation or "none",
             augmentation_options=parse_options(config.data.augmentation_options, what="augmentation_options")
             if train
@@ -78,6 +80,7 @@ def decoded_once(config: RunConfig, run: Any, source: data.Source, *, train: boo
     return data.in_memory(
         source,
         image_size=run.backbone.image_size,
+        channels=run.backbone.model.inputs[0].shape[-1],
         augmentation=augmentation or "none",
         budget=settings.image_memory,
     )

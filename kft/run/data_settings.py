@@ -40,6 +40,13 @@ class DataSettings(TextSettings):
         unit="pixels",
         limits="[0, 4096]",
     )
+    image_channels: int = setting(
+        0,
+        "Channels of the model's input; the first convolution of a pretrained backbone is adapted to them. 0: what the "
+        "backbone was made for, 3 for most, to which grey is repeated. 4 of image files: with alpha.",
+        unit="channels",
+        limits="[0, 1024]",
+    )
     augmentation: tuple[str, ...] = setting(
         ("flip", "crop"),
         "Random changes of the training images: flip (left to right), crop (random resized crop), color (brightness, "

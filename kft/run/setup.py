@@ -82,7 +82,7 @@ def load_sources(config: RunConfig) -> Sources:
         source and data.without(source, report.skipped.get(role, ())) for role, source in given.items()
     )
     if evaluation is None:
-        train, evaluation = data.split(train)
+        train, evaluation = data.split(train, alike=report.alike)
     if config.data.max_examples:
         train = data.few_shot(train, config.data.max_examples, seed=config.run.seed)
         few = [warning for warning in train.warnings if warning.kind == data.FEW_EXAMPLES]
@@ -97,7 +97,8 @@ def _load_and_check(config: RunConfig) -> tuple[dict[str, data.Source | None], d
     for role, spec in (("evaluation", settings.eval_data), ("test", settings.test_data)):
         given[role] = load_data(config, spec, label_names=train.label_names) if spec else None
     how = {name: getattr(settings, name) for name in ("allow_leakage", "on_bad_example")}
-    return given, data.check(**given, **how, **how_to_check(config))
+    find_alike = given["evaluation"] is None  # then a part of train is held out
+    return given, data.check(**given, **how, find_alike=find_alike, **how_to_check(config))
 
 
 def how_to_check(config: RunConfig) -> dict[str, Any]:
@@ -137,12 +138,12 @@ def make_backbone(
       config, weights: see above.
       kept: a folder that `Backbone.save` may have written into; then it is made of that.
     """
-    image_size = config.data.image_size or None
+    images = {name: getattr(config.data, name) or None for name in ("image_size", "image_channels")}
     if kept is not None:
-        return models.kept_backbone(config.models.backbone, kept, image_size=image_size, pooling=config.models.pooling)
+        return models.kept_backbone(config.models.backbone, kept, **images, pooling=config.models.pooling)
     return models.make_backbone(
         config.models.backbone,
-        image_size=image_size,
+        **images,
         weights=config.models.backbone_weights if weights is None else weights,
         pooling=config.models.pooling,
     )

@@ -140,5 +140,5 @@ def truncation_warnings(role: str, batches: tf.data.Dataset) -> list[str]:
     share = table.num_truncated / num_records
     return [
         f"{role}: Got {table.num_truncated} texts ({share:.1%}) that lose tokens at the end, as they have more than "
-        f"{table.lengths.max()}. Expected at most 5 percent. Raise --sequence_length, or shorten them."
+        f"{table.lengths.max()}. Expected at most 5 percent. Raise sequence_length, or shorten them."
     ]

@@ -43,7 +43,7 @@ def test_every_bad_label_is_found_with_its_row():
     "x, y",
     [
         (np.zeros((3, 4)), np.zeros(3)),
-        (np.zeros((3, 4, 4, 5)), np.zeros(3)),
+        (np.zeros((3, 4, 4, 0)), np.zeros(3)),
         (np.zeros((3, 4, 4), object), np.zeros(3)),
         (np.zeros((3, 4, 4)), np.zeros(2)),
         (np.zeros((3, 4, 4)), np.zeros((3, 2))),

@@ -28,7 +28,7 @@ def test_paths_that_leave_the_root_are_refused(root, path):
 
 def test_a_link_does_not_leave_the_root_either(root):
     os.symlink(root.parent / "photos-of-others", root / "link")
-    with pytest.raises(errors.InputError, match="link/1.jpg.*--data_root"):
+    with pytest.raises(errors.InputError, match="link/1.jpg.*data_root"):
         data.safe_path(root, "link/1.jpg")
     os.symlink(root / "cat", root / "same")
     assert data.safe_path(root, "same/1.jpg") == str(root / "same" / "1.jpg")

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -80,6 +82,34 @@ def test_alpha_is_dropped(encode_file, noise, encoded):
     image = noise(9, 9)
     image.putalpha(77)
     np.testing.assert_array_equal(encode_file(encoded(image, "PNG"), image_size=(9, 9)), np.array(image)[..., :3])
+
+
+@pytest.mark.parametrize("mode, form", [("RGBA", "PNG"), ("LA", "PNG"), ("RGB", "PNG"), ("L", "PNG"), ("RGB", "JPEG")])
+def test_four_channels_of_a_file_are_those_with_alpha(encode_file, noise, encoded, mode, form):
+    """As Pillow converts: grey is repeated, and what has no alpha is not transparent."""
+    image = noise(9, 9).convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(noise(9, 9, 1).convert("L"))
+    content = encoded(image, form)
+    expected = np.array(Image.open(io.BytesIO(content)).convert("RGBA"))
+    np.testing.assert_allclose(encode_file(content, image_size=(9, 9), channels=4), expected, atol=3 * (form == "JPEG"))
+
+
+def test_arrays_have_the_channels_that_they_have():
+    x = np.random.default_rng(0).integers(0, 256, (1, 9, 9, 6), np.uint8)
+    raw = data.from_arrays(x, [0]).load(tf.constant(0, tf.int64))
+    encode = data.image_encoder(image_size=(9, 9), channels=6)
+    np.testing.assert_array_equal(encode(raw, SEED), x[0])
+    encode = data.image_encoder(image_size=(7, 5), channels=6, augmentation="flip,crop,randaugment,color,erasing")
+    assert encode(raw, SEED).shape == (7, 5, 6)
+    for channels in (1, 3, 4, 5):
+        with pytest.raises(errors.InputError, match=f"6 channels for a model of {channels}. .*image_channels=6"):
+            data.image_encoder(image_size=(9, 9), channels=channels)(raw, SEED)
+
+
+def test_files_have_no_five_channels(encode_file, noise, encoded):
+    with pytest.raises(errors.InputError, match="image files for a model of 5 .*image_channels"):
+        encode_file(encoded(noise(9, 9), "PNG"), image_size=(9, 9), channels=5)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
@@ -182,7 +212,7 @@ def test_flowers_at_their_own_size_are_what_keras_decodes(test_data):
 def test_arguments_out_of_range():
     with pytest.raises(errors.InputError, match=r"image_size=\(0, 8\)"):
         data.image_encoder(image_size=(0, 8))
-    with pytest.raises(errors.InputError, match="channels=2"):
-        data.image_encoder(image_size=(8, 8), channels=2)
+    with pytest.raises(errors.InputError, match="channels=0"):
+        data.image_encoder(image_size=(8, 8), channels=0)
     with pytest.raises(errors.InputError, match="Did you mean 'crop'"):
         data.image_encoder(image_size=(8, 8), augmentation="flip,corp")

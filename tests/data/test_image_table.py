@@ -101,7 +101,7 @@ def test_a_path_outside_the_data_root_is_told_by_its_line_and_never_read(photos,
     assert [(problem.kind, problem.where) for problem in report.problems] == [
         ("path outside the data root", f"{file}, line 8")
     ]
-    assert "--data_root" in report.text() and path in report.text()
+    assert "data_root" in report.text() and path in report.text()
     assert data.check(source, on_bad_example="skip").skipped == {"train": (6,)}
 
 
@@ -141,16 +141,16 @@ def test_no_labels_for_prediction(photos, rows):
     file = write_csv(photos / "photos.csv", [(path,) for path, _ in rows], header=("image",))
     source = load(f"csv:{file}")
     assert source.label_names == () and source.labels.tolist() == [-1] * 6
-    with pytest.raises(errors.InputError, match="column 'kind'.*--label_column"):
+    with pytest.raises(errors.InputError, match="column 'kind'.*label_column"):
         load(f"csv:{file}", label_column="kind")
 
 
 def test_columns_that_are_not_there_or_hold_no_images(photos, rows):
     file = write_csv(photos / "photos.csv", rows, header=("images", "label"))
-    with pytest.raises(errors.InputError, match="column 'image'.*Did you mean 'images'.*--image_column"):
+    with pytest.raises(errors.InputError, match="column 'image'.*Did you mean 'images'.*image_column"):
         load(f"csv:{file}")
     file = write_parquet(photos / "photos.parquet", {"image": [1, 2], "label": [0, 1]})
-    with pytest.raises(errors.InputError, match="column 'image' of type int64.*--image_column"):
+    with pytest.raises(errors.InputError, match="column 'image' of type int64.*image_column"):
         load(f"parquet:{file}")
     with pytest.raises(errors.InputError, match="not there.*Did you mean"):
         load(f"csv:{photos}/photo.csv")

@@ -41,9 +41,9 @@ def images(source, **options):
 
 
 @pytest.mark.parametrize("augmentation", ["none", "flip,erasing", "flip,crop"])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 def test_what_the_encoder_makes_is_equal_to_the_bit(mixed, augmentation, channels):
-    kept = data.in_memory(mixed, image_size=SIZE, augmentation=augmentation)
+    kept = data.in_memory(mixed, image_size=SIZE, channels=channels, augmentation=augmentation)
     assert kept.bytes > 0 and kept.source.load is not mixed.load, kept.reason
     options = {"augmentation": augmentation, "channels": channels}
     np.testing.assert_array_equal(images(kept.source, **options), images(mixed, **options))

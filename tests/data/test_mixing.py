@@ -6,6 +6,7 @@ import tensorflow as tf
 from scipy import stats
 
 from kft import data, errors
+from kft.data.order import balanced_order
 
 NUM, CLASSES = 22, 3
 
@@ -86,6 +87,41 @@ def test_the_partner_is_another_example_of_the_epoch(ways):
         expected += (1 - share)[:, None] * np.eye(CLASSES)[partners % 3]
         np.testing.assert_allclose(y, expected, atol=1e-4)
         assert ((share > 0.02) & (share < 0.98)).sum() > 5
+
+
+class Replacing(data.Mixing):
+    """Shows the partner."""
+
+    def mix(self, image, partner, target, partner_target, seed):
+        return partner, partner_target
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_partners_of_a_balanced_epoch_are_balanced(epoch):
+    labels = np.where(np.arange(NUM) < 3, 1, 0)
+    x = np.broadcast_to(np.arange(NUM, dtype=np.float32).reshape(-1, 1, 1, 1), (NUM, 8, 8, 1))
+    source = data.from_arrays(x, labels)
+    order = balanced_order(labels, seed=0, epoch=epoch)
+    seen = {}
+    for batch_size in (4, 5, NUM):
+        how = {"shuffle": True, "sampling": "balanced", "mixing": Replacing(mixup=1.0)}
+        dataset = batches(source, batch_size, **how)
+        rows = [[part.numpy() for part in row] for row in dataset.from_epoch(epoch).take(dataset.steps_per_epoch)]
+        x, y, weight = (np.concatenate(part) for part in zip(*rows, strict=True))
+        others = x[:, 0, 0, 0].astype(int)
+        seen[batch_size] = others[weight == 1]
+        np.testing.assert_array_equal(np.sort(seen[batch_size]), np.sort(order))
+        assert (seen[batch_size] != order).mean() > 0.5
+        np.testing.assert_array_equal(y, np.eye(2)[labels[others]])
+        assert set(others[weight == 0]) <= set(order)  # padding has a real partner too
+        np.testing.assert_array_equal(others[weight == 0], others[: (weight == 0).sum()])
+        if batch_size == 4:
+            halves = [dataset.from_epoch(epoch, 0, (half, half + 1, 2)).take(len(rows)) for half in (0, 1)]
+            for (whole, *_), (one, *_), (two, *_) in zip(rows, *halves, strict=True):
+                np.testing.assert_array_equal(whole, np.concatenate([one, two]))
+    np.testing.assert_array_equal(seen[4], seen[5])
+    np.testing.assert_array_equal(seen[4], seen[NUM])
+    assert np.bincount(labels[seen[4]]).tolist() == [NUM // 2, NUM // 2]
 
 
 def test_it_is_a_function_of_seed_epoch_and_example_alone():

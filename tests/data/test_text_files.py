@@ -67,7 +67,7 @@ def test_pairs_and_columns_by_name(write):
     names = data.TextFormat(text_columns=("premise", "other"), label_column="gold")
     source = data.load(f"csv:{path}", text_format=names)
     assert source.records[0] == {"texts": ("a", "b")} and source.label_names == ("0", "1")
-    with pytest.raises(errors.InputError, match="Got column 'premis'.*Did you mean 'premise'.*--text_columns"):
+    with pytest.raises(errors.InputError, match="Got column 'premis'.*Did you mean 'premise'.*text_columns"):
         data.load(f"csv:{path}", text_format=data.TextFormat(text_columns=("premis",)))
     with pytest.raises(errors.InputError, match="Got column 'text'.*'gold', 'other', 'premise'"):
         data.load(f"csv:{path}")
@@ -92,7 +92,7 @@ def test_bytes_that_do_not_decode_are_told_by_file_line_and_byte(write):
     source = data.load(f"csv:{path}")
     report = data.check(source)
     assert [(problem.kind, problem.where) for problem in report.problems] == [("not utf-8", f"{path}, line 3, byte 4")]
-    assert "0xe9" in report.text() and "--encoding=latin-1" in report.text()
+    assert "0xe9" in report.text() and "latin-1 takes every byte" in report.text()
     skipped = data.check(source, on_bad_example="skip")
     assert skipped.skipped["train"] == (1,)
     assert data.load(f"csv:{path}", text_format=data.TextFormat(encoding="latin-1")).records[1]["texts"] == ("café",)

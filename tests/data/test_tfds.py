@@ -148,9 +148,9 @@ def test_what_it_does_not_know(prepared, tmp_path):
         load("kft_tiny_foto", prepared)
     with pytest.raises(errors.InputError, match="split 'trian'.*'train'"):
         load("kft_tiny_photos/small:trian", prepared)
-    with pytest.raises(errors.InputError, match="feature 'picture'.*--image_column"):
+    with pytest.raises(errors.InputError, match="feature 'picture'.*image_column"):
         load("kft_tiny_photos/small", prepared, image_column="picture")
-    with pytest.raises(errors.InputError, match="feature 'tag'.*Did you mean 'tags'.*--label_column"):
+    with pytest.raises(errors.InputError, match="feature 'tag'.*Did you mean 'tags'.*label_column"):
         load("kft_tiny_photos/small", prepared, label_column="tag")
     with pytest.raises(errors.InputError, match="Expected tfds:NAME"):
         load("kft_tiny_photos:", prepared)
@@ -161,7 +161,7 @@ def test_a_data_set_that_cannot_be_downloaded(tmp_path, monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(KftTinyPhotos, "_split_generators", no_network)
-    with pytest.raises(errors.InputError, match="could not be downloaded and prepared: .*no network.*--data_root"):
+    with pytest.raises(errors.InputError, match="could not be downloaded and prepared: .*no network.*data_root"):
         load("kft_tiny_photos/large", tmp_path)
 
 

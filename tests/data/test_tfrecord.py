@@ -77,9 +77,9 @@ def test_features_have_names(rows, tmp_path):
     write(tmp_path / "one", records)
     source = load(tmp_path / "one", image_column="image/encoded", label_column="image/class")
     assert source.labels.tolist() == list(range(6)) and source.label_names == tuple("012345")
-    with pytest.raises(errors.InputError, match="feature 'image'.*Did you mean 'image/.*--image_column"):
+    with pytest.raises(errors.InputError, match="feature 'image'.*Did you mean 'image/.*image_column"):
         load(tmp_path / "one")
-    with pytest.raises(errors.InputError, match="feature 'image/klass'.*Did you mean 'image/class'.*--label_column"):
+    with pytest.raises(errors.InputError, match="feature 'image/klass'.*Did you mean 'image/class'.*label_column"):
         load(tmp_path / "one", image_column="image/encoded", label_column="image/klass")
     assert load(tmp_path / "one", image_column="image/encoded").labels.tolist() == [-1] * 6
 

@@ -180,7 +180,7 @@ def no_classes(train):
 def same_file(train):
     source = sorted((train.parent / "eval" / "one").iterdir())[0]
     shutil.copy(source, train / "one" / "again.png")
-    return source.name, "the same bytes in evaluation and in train", "again.png", "--allow_leakage"
+    return source.name, "the same bytes in evaluation and in train", "again.png", "allow_leakage"
 
 
 def class_only_in_eval(train):
@@ -277,7 +277,7 @@ def test_imagenet_without_network_says_what_to_put_where(data_flags, no_step, tm
     arguments = [*SETTINGS, *data_flags, "--backbone=mobilenet_0.25", "--image_size=128", "--backbone_weights=imagenet"]
     assert call(finetune, *arguments, f"--workdir={tmp_path / 'run'}") == 2
     text = capsys.readouterr().err
-    assert "mobilenet_2_5_128_tf_no_top.h5" in text and "--backbone_weights=FILE" in text
+    assert "mobilenet_2_5_128_tf_no_top.h5" in text and "as the backbone's weights" in text
 
 
 @pytest.mark.parametrize("command", [evaluate, predict])

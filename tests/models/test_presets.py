@@ -83,7 +83,7 @@ def test_every_family_has_names_with_a_pinned_version():
 
 def test_without_network_a_name_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path))
-    with pytest.raises(errors.InputError, match=r"could not be downloaded.*--backbone=preset:FOLDER"):
+    with pytest.raises(errors.InputError, match=r"could not be downloaded.*'preset:FOLDER'"):
         make_backbone("preset:bert_tiny_en_uncased")
     with pytest.raises(errors.InputError, match="Did you mean 'bert_tiny_en_uncased'"):
         make_backbone("preset:bert_tiny_en_uncase")

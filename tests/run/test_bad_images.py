@@ -184,7 +184,7 @@ def test_what_is_remarkable_is_counted_and_trained_on(folders, xla, capfd):
     expected = {
         "EXIF rotation applied": 1,
         "CMYK converted": 1,
-        "alpha dropped": 1,
+        "transparency": 1,
         "16-bit converted": 1,
         "corrupt JPEG data": 1,
         "ignored files": 1,

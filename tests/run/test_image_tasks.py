@@ -103,6 +103,28 @@ def test_ten_classes_mixed_with_all_factors_of_the_loss(tmp_path, parts):
     assert result["test_metrics"] is None and evaluate(tmp_path / "run", given["eval_data"]) == pytest.approx(metrics)
 
 
+def test_five_channels_from_flags_to_predictions(tmp_path):
+    """What tells the classes apart is in the fifth channel alone."""
+    numbers = np.random.default_rng(0)
+    x, y = numbers.integers(0, 256, (60, 32, 32, 5), np.uint8), np.arange(60) % 2
+    x[..., 4] = np.where(y == 1, 250, 5)[:, None, None]
+    np.savez(tmp_path / "train.npz", x=x, y=y)
+    np.savez(tmp_path / "eval.npz", x=x[:20] ^ 1, y=y[:20])
+    given = {f"{role}_data": f"arrays:{tmp_path}/{role}.npz" for role in ("train", "eval")}
+    settings = {"backbone": "mobilenet_0.25", "image_size": 32, "image_channels": 5, "augmentation": ("flip",)}
+    how = {"trainable": "head", "length": "8 epochs", "learning_rate": 0.1, "batchnorm": "recalibrate"}
+    result = run(tmp_path / "run", **given, **settings, **how)
+    assert result["metrics"]["accuracy"] == 1.0
+    assert evaluate(tmp_path / "run", given["eval_data"]) == pytest.approx(result["metrics"])
+    stored = rows_of(tmp_path / "run" / "eval_predictions.jsonl")
+    for row, before in zip(predict(tmp_path / "run", [given["eval_data"]]), stored, strict=True):
+        assert row["probabilities"] == pytest.approx(before["probabilities"], abs=1e-5)
+    with pytest.raises(errors.InputError, match="image files for a model of 5"):
+        list(predict(tmp_path / "run", write_photo(tmp_path)))
+    with pytest.raises(errors.InputError, match="arrays of 5 channels for a model of 3"):
+        run(tmp_path / "other", **given, **{**settings, "image_channels": 0}, **how)
+
+
 def test_mixing_is_for_training_data_alone(parts):
     given = parts("classes", DIGITS.target)
     config = from_flat({**TINY, **given, "mixup": 0.2})

@@ -129,7 +129,7 @@ def test_batches_by_tokens(files, tmp_path):
         ({"train_data": "digits:"}, "Got 'digits:.*for the task 'text_classification'. Expected text"),
         ({"task": "image_classification"}, "for the task 'image_classification'. Expected images"),
         ({"encoding": "utf-9"}, "Got encoding='utf-9'"),
-        ({"text_columns": ("question",)}, "Got column 'question'.*--text_columns"),
+        ({"text_columns": ("question",)}, "Got column 'question'.*text_columns"),
         ({"monitor": "val_macro_f2"}, "Did you mean 'val_macro_f1'"),
     ],
 )
@@ -142,7 +142,7 @@ def test_what_does_not_fit(files, tmp_path, changes, message):
 def test_texts_that_lose_tokens_are_counted_and_warned_of(files, tmp_path, capsys):
     changes = {"sequence_length": 10, "length": "1 epoch", "global_batch_size": 91}
     train_and_evaluate(config(files, **changes), tmp_path / "run", verbose=1)
-    assert "texts (" in (text := capsys.readouterr().out) and "--sequence_length" in text
+    assert "texts (" in (text := capsys.readouterr().out) and "sequence_length" in text
     assert "Got global_batch_size=91 with 90 examples" in text
     assert json.loads((tmp_path / "run" / "run.json").read_text())["tokens"][0]["truncated"] > 45
 
