@@ -65,7 +65,10 @@ def make_optimizer(
             f"scales, or one of {', '.join(map(repr, filter(is_ours, OPTIMIZERS)))}. Leave the scales out, or change "
             "the optimizer."
         )
-    return make_rule(name, learning_rate=learning_rate, options=options, **settings)
+    optimizer = make_rule(name, learning_rate=learning_rate, options=options, **settings)
+    if is_ours(name):
+        optimizer.bfloat16_slots()  # which refuses what would be found out in `build` only
+    return optimizer
 
 
 def make_rule(name: str, *, learning_rate: Any, options: Mapping[str, Any] | None = None, **settings: Any) -> Any:

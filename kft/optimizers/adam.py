@@ -19,6 +19,9 @@ class Moments(Optimizer):
     def slots(self):
         return {"m": 0.0, "v": 0.0}
 
+    def first_moments(self):
+        return {"m": self.beta_1}
+
     def coefficients(self, step, learning_rate):
         # m_hat / (sqrt(v_hat) + epsilon) = root / mean * m / (sqrt(v) + epsilon * root)
         mean = missing(self.beta_1, step)
@@ -26,6 +29,14 @@ class Moments(Optimizer):
         return {"learning_rate": learning_rate * root / mean, "epsilon": self.epsilon * root}
 
     def update(self, w, g, slot, c):
+        if slot["m"].dtype != w.dtype or "v_max" in slot:
+            m = approach(slot["m"], g, single(self.beta_1))
+            v = approach(slot["v"], tf.square(g), single(self.beta_2))
+            if "v_max" in slot:
+                v = slot["v_max"].assign(tf.maximum(slot["v_max"], v))
+            delta = m / (tf.sqrt(v) + c["epsilon"])
+            tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=c["learning_rate"], delta=delta)
+            return
         tf.raw_ops.ResourceApplyAdam(
             var=w.handle,
             m=slot["m"].handle,
@@ -96,16 +107,6 @@ class Adam(Moments):
         if self.bias_correction:
             return super().coefficients(step, learning_rate)
         return {"learning_rate": learning_rate, "epsilon": self.epsilon * tf.ones_like(step)}
-
-    def update(self, w, g, slot, c):
-        if not self.amsgrad:
-            super().update(w, g, slot, c)
-            return
-        approach(slot["m"], g, single(self.beta_1))
-        approach(slot["v"], tf.square(g), single(self.beta_2))
-        slot["v_max"].assign(tf.maximum(slot["v_max"], slot["v"]))
-        step = slot["m"] / (tf.sqrt(slot["v_max"]) + c["epsilon"])
-        tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=c["learning_rate"], delta=step)
 
     def get_config(self):
         return {**super().get_config(), "bias_correction": self.bias_correction, "amsgrad": self.amsgrad}

@@ -55,6 +55,9 @@ class Optimizer(keras.optimizers.Optimizer):
       l1: float >= 0, or rules over paths, of the penalty l1 * sum(abs(w)); see `penalty`.
       l2: the same, of the penalty l2 / 2 * sum(w ** 2).
       decay_to_start: path patterns of the variables that decay towards the value they are built with, not to 0 (L2-SP).
+      slot_dtype: "bfloat16" keeps means of gradients (m, velocity) in half the memory, rounded to 8 bits after each
+        update, which itself goes by what was not rounded. Means of squares stay as they are: with beta_2 = 0.999 most
+        of what they change by in a step is less than bfloat16 can tell apart. "float32": all have the variable's dtype.
       name: str.
     Raises: InputError if an argument is out of range.
     Reference: Pascanu et al. 2013, algorithm 1, for the global norm; Li et al. 2018 (L2-SP), eq. 2;
@@ -82,6 +85,7 @@ class Optimizer(keras.optimizers.Optimizer):
         l1: float | Rules[float] = 0.0,
         l2: float | Rules[float] = 0.0,
         decay_to_start: Sequence[str] = (),
+        slot_dtype: str = "float32",
         name: str | None = None,
     ):
         if isinstance(learning_rate, (int, float)):
@@ -105,6 +109,9 @@ class Optimizer(keras.optimizers.Optimizer):
         self.loss_scale_factor = loss_scale_factor
         self.l1, self.l2 = penalties.rules("l1", l1), penalties.rules("l2", l2)
         self.decay_to_start = tuple(decay_to_start)
+        if slot_dtype not in slots_lib.SLOT_DTYPES:
+            raise errors.unknown_name("slot_dtype", slot_dtype, slots_lib.SLOT_DTYPES)
+        self.slot_dtype = slot_dtype
         # Called while `apply_sums` is traced, with indices of variables and the squared norms of their mean gradients.
         self.gradient_listener = None
 
@@ -116,6 +123,18 @@ class Optimizer(keras.optimizers.Optimizer):
     def slots(self) -> dict[str, float]:
         """Name -> initial value of what the rule remembers for each variable; "variable": the variable's own."""
         return {}
+
+    def first_moments(self) -> dict[str, float]:
+        """Name -> decay of those slots that are means of gradients; what `slot_dtype` is about."""
+        return {}
+
+    def bfloat16_slots(self) -> frozenset[str]:
+        """The slots that are kept in bfloat16; InputError where `slot_dtype` asks for what cannot be."""
+        return slots_lib.in_bfloat16(self)
+
+    def bytes_kept(self, variables: Sequence[keras.Variable]) -> int:
+        """The memory that it will take once it is built with these variables."""
+        return slots_lib.bytes_kept(self, variables)
 
     def coefficients(self, step: tf.Tensor, learning_rate: tf.Tensor) -> dict[str, tf.Tensor]:
         """What depends on step and rate alone, for all variables at once.
@@ -135,7 +154,9 @@ class Optimizer(keras.optimizers.Optimizer):
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the slots of all variables that any phase will train, and looks up their scales."""
         if not self.built:
+            use_ema, self.use_ema = self.use_ema, False  # else Keras makes averages of its own, which nothing uses
             super().build(list(variables))
+            self.use_ema = use_ema
             slots_lib.make(self, list(variables))
 
     def apply(self, grads, trainable_variables=None) -> None:
@@ -256,7 +277,7 @@ class Optimizer(keras.optimizers.Optimizer):
         own = ("accumulate_steps", "use_ema", "ema_momentum", "loss_scale_factor", "l1", "l2", "decay_to_start")
         return {
             **{name: config[name] for name in names},
-            **{name: getattr(self, name) for name in own},
+            **{name: getattr(self, name) for name in (*own, "slot_dtype")},
             "scales": {"learning_rate": self.scales.learning_rate, "weight_decay": self.scales.weight_decay},
         }
 

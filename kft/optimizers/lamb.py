@@ -36,9 +36,9 @@ class LAMB(Moments):
         return super().coefficients(step, tf.ones_like(step)) | {"rate": learning_rate}
 
     def update(self, w, g, slot, c):
-        approach(slot["m"], g, single(self.beta_1))
-        approach(slot["v"], tf.square(g), single(self.beta_2))
-        u = c["learning_rate"] * slot["m"] / (tf.sqrt(slot["v"]) + c["epsilon"])
+        m = approach(slot["m"], g, single(self.beta_1))
+        v = approach(slot["v"], tf.square(g), single(self.beta_2))
+        u = c["learning_rate"] * m / (tf.sqrt(v) + c["epsilon"])
         if c["weight_decay"]:
             u += c["weight_decay"] * w
         trust = trust_ratio(tf.norm(w), tf.norm(u)) if w.shape.rank > 1 else 1.0

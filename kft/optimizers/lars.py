@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from kft.optimizers.base import Optimizer, check_range
 from kft.optimizers.lamb import trust_ratio
+from kft.optimizers.momentum import move
 
 
 class LARS(Optimizer):
@@ -36,6 +37,9 @@ class LARS(Optimizer):
     def slots(self):
         return {"velocity": 0.0}
 
+    def first_moments(self):
+        return {"velocity": self.momentum}
+
     def update(self, w, g, slot, c):
         rate = c["learning_rate"]
         if w.shape.rank > 1:
@@ -43,13 +47,7 @@ class LARS(Optimizer):
             rate *= trust_ratio(self.trust_coefficient * size, tf.norm(g) + c["weight_decay"] * size)
         if c["weight_decay"]:
             g += c["weight_decay"] * w
-        tf.raw_ops.ResourceApplyMomentum(
-            var=w.handle,
-            accum=slot["velocity"].handle,
-            lr=tf.ones([], w.dtype),
-            grad=rate * g,
-            momentum=tf.constant(self.momentum, w.dtype),
-        )
+        move(w, rate * g, slot["velocity"], tf.ones([], w.dtype), self.momentum)
 
     def get_config(self):
         return {**super().get_config(), "momentum": self.momentum, "trust_coefficient": self.trust_coefficient}

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from kft.optimizers.base import Optimizer, check_range
+from kft.optimizers.means import store
 
 
 class Momentum(Optimizer):
@@ -34,18 +35,29 @@ class Momentum(Optimizer):
     def slots(self):
         return {"velocity": 0.0} if self.momentum else {}
 
+    def first_moments(self):
+        return {"velocity": self.momentum}
+
     def update(self, w, g, slot, c):
         if not self.momentum:
             tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=c["learning_rate"], delta=g)
             return
-        tf.raw_ops.ResourceApplyMomentum(
-            var=w.handle,
-            accum=slot["velocity"].handle,
-            lr=c["learning_rate"],
-            grad=g,
-            momentum=tf.constant(self.momentum, w.dtype),
-            use_nesterov=self.nesterov,
-        )
+        move(w, g, slot["velocity"], c["learning_rate"], self.momentum, nesterov=self.nesterov)
 
     def get_config(self):
         return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
+
+
+def move(
+    w: tf.Variable, g: tf.Tensor, velocity: tf.Variable, rate: tf.Tensor, momentum: float, *, nesterov: bool = False
+) -> None:
+    """The rule of `Momentum`, for a velocity of any dtype."""
+    factor = tf.constant(momentum, w.dtype)
+    if velocity.dtype == w.dtype:
+        tf.raw_ops.ResourceApplyMomentum(
+            var=w.handle, accum=velocity.handle, lr=rate, grad=g, momentum=factor, use_nesterov=nesterov
+        )
+        return
+    new = store(velocity, factor * tf.cast(velocity, w.dtype) + g)
+    delta = g + factor * new if nesterov else new
+    tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=rate, delta=delta)

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from kft.optimizers.base import Optimizer, check_range
-from kft.optimizers.means import approach
+from kft.optimizers.means import approach, store
 
 
 class RMSProp(Optimizer):
@@ -42,6 +42,9 @@ class RMSProp(Optimizer):
         used = {"mean_square": True, "mean": self.centered, "step": self.momentum > 0}
         return {name: 0.0 for name in used if used[name]}
 
+    def first_moments(self):
+        return {"step": self.momentum}
+
     def update(self, w, g, slot, c):
         approach(slot["mean_square"], tf.square(g), self.rho)
         variance = slot["mean_square"] + tf.constant(self.epsilon, w.dtype)
@@ -51,8 +54,7 @@ class RMSProp(Optimizer):
         step = g * tf.math.rsqrt(variance)
         if self.momentum:
             momentum = tf.constant(self.momentum, w.dtype)
-            slot["step"].assign(momentum * slot["step"] + c["learning_rate"] * step)
-            w.assign_sub(slot["step"])
+            w.assign_sub(store(slot["step"], momentum * tf.cast(slot["step"], w.dtype) + c["learning_rate"] * step))
         else:
             tf.raw_ops.ResourceApplyGradientDescent(var=w.handle, alpha=c["learning_rate"], delta=step)
 

@@ -1,5 +1,6 @@
 """What an optimizer keeps for each variable, made once: slots, steps, scales, averages, accumulators, loss scale."""
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -9,6 +10,8 @@ import tensorflow as tf
 from kft import errors, paths
 
 FIRST_LOSS_SCALE = 2.0**15
+SLOT_DTYPES = ("float32", "bfloat16")
+SLOWEST = 0.99  # a mean with this decay changes by 1 % in a step; numbers of bfloat16 are up to 0.8 % apart
 
 
 def path_of(variable: keras.Variable | tf.Variable) -> str:
@@ -40,7 +43,11 @@ def make(optimizer, variables: Sequence[keras.Variable]) -> None:
     optimizer.l2_penalties = table(optimizer.l2, "L2 penalty")
 
     optimizer.steps = optimizer.add_variable((len(variables),), dtype="int64", name="steps")
-    optimizer.slot_variables = {name: slot(name, initial) for name, initial in optimizer.slots().items()}
+    lower = in_bfloat16(optimizer)
+    optimizer.slot_variables = {
+        name: [_moment(optimizer, variable, name) for variable in variables] if name in lower else slot(name, initial)
+        for name, initial in optimizer.slots().items()
+    }
     if optimizer.decay_to_start:
         anchored = set(paths.select(names, optimizer.decay_to_start, what="decay_to_start"))
         chosen = [name in anchored and decay > 0 for name, decay in zip(names, optimizer.decays)]
@@ -60,11 +67,50 @@ def make(optimizer, variables: Sequence[keras.Variable]) -> None:
         optimizer.skipped_updates = optimizer.add_variable((), dtype="int64", name="skipped_updates")
 
 
+def in_bfloat16(optimizer) -> frozenset[str]:
+    """The slots that are kept in bfloat16.
+
+    Raises: InputError where none can be, and where one moves too slowly for it.
+    """
+    if optimizer.slot_dtype == "float32":
+        return frozenset()
+    kept = optimizer.slots()
+    decays = {name: decay for name, decay in optimizer.first_moments().items() if name in kept}
+    if not decays:
+        raise errors.InputError(
+            f"Got slot_dtype='bfloat16' for {type(optimizer).__name__}, which keeps no mean of gradients. Expected a "
+            "rule that does, such as Adam or Momentum, as all other slots would stand still in bfloat16. Use 'float32'."
+        )
+    for name, decay in decays.items():
+        if decay > SLOWEST:
+            raise errors.InputError(
+                f"Got slot_dtype='bfloat16' and {decay!r} as the decay of {name!r}. Expected at most {SLOWEST}, as the "
+                "8 bits of bfloat16 lose what a slower one changes in a step. Use 'float32', or a smaller decay."
+            )
+    return frozenset(decays)
+
+
+def bytes_kept(optimizer, variables: Sequence[keras.Variable]) -> int:
+    """Bytes of what an optimizer built with these variables has, what does not grow with them left out."""
+    lower = in_bfloat16(optimizer)
+    full = len(optimizer.slots()) - len(lower) + bool(optimizer.use_ema) + (optimizer.accumulate_steps > 1)
+    sizes = {path_of(v): math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables}
+    kept = sum(size * full for size in sizes.values()) + sum(2 * len(lower) * math.prod(v.shape) for v in variables)
+    if optimizer.decay_to_start:
+        kept += sum(sizes[name] for name in paths.select([*sizes], optimizer.decay_to_start, what="decay_to_start"))
+    return kept
+
+
 def loss_scale(optimizer) -> float | tf.Tensor:
     """What the loss is multiplied with, now."""
     if optimizer.loss_scale_factor != "dynamic":
         return optimizer.loss_scale_factor
     return optimizer.loss_scale.value if optimizer.built else FIRST_LOSS_SCALE
+
+
+def _moment(optimizer, variable, name):
+    name = f"{path_of(variable).replace('/', '_')}_{name}"
+    return optimizer.add_variable(variable.shape, dtype="bfloat16", initializer="zeros", name=name)
 
 
 def _initializer(initial, variable):

@@ -20,7 +20,8 @@ def save(optimizer, store) -> None:
     """Writes the state into a mapping; the rule's name goes with it, as Adam and AdamW have the same slots."""
     store[_rule_key(optimizer)] = np.zeros(())
     for key, variable in _stored(optimizer).items():
-        store[key] = variable.numpy()
+        value = variable.numpy()
+        store[key] = value.astype("float32") if variable.dtype == "bfloat16" else value  # which HDF5 does not know
 
 
 def load(optimizer, store) -> None:
@@ -96,4 +97,5 @@ def exchange_averages(optimizer, variables: Sequence[keras.Variable], *, keep: b
 
 
 def _rule_key(optimizer):
-    return f"rule|{type(optimizer).__name__}"
+    lower = optimizer.slot_dtype
+    return f"rule|{type(optimizer).__name__}" + ("" if lower == "float32" else f"|{lower}")

@@ -34,6 +34,9 @@ class Wrapper(Optimizer):
     def slots(self):
         return self.inside.slots()
 
+    def first_moments(self):
+        return self.inside.first_moments()
+
     def coefficients(self, step, learning_rate):
         return self.inside.coefficients(step, learning_rate)
 

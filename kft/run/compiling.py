@@ -105,6 +105,8 @@ def _optimizer_options(config, model, phases) -> dict[str, Any]:
     options = parse_options(settings.optimizer_options, what="optimizer_options")
     if settings.accumulate_steps > 1:
         options["accumulate_steps"] = settings.accumulate_steps
+    if settings.slot_dtype != "float32":
+        options["slot_dtype"] = settings.slot_dtype
     if settings.ema:
         options |= {"use_ema": True, "ema_momentum": settings.ema}
     if settings.decay_to_start:

@@ -146,6 +146,11 @@ class OptimizerSettings:
     ema: float = setting(
         0.0, "Decay of a moving average of the weights, which is evaluated and kept. 0: off.", limits="[0, 1)"
     )
+    slot_dtype: str = setting(
+        "float32",
+        "What the optimizer keeps means of gradients in; bfloat16 takes half the memory. Means of squares are float32.",
+        choices=("float32", "bfloat16"),
+    )
     l1: float = setting(0.0, "Penalty on the weights' absolute values. 0: off.", limits="[0, inf)")
     l2: float = setting(0.0, "Penalty on the weights' squares. 0: off.", limits="[0, inf)")
     label_smoothing: float = setting(0.0, "The part of each label that is spread over all classes.", limits="[0, 1)")

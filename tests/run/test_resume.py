@@ -63,6 +63,7 @@ CHANGES = {
     "augmentation": {"augmentation": ()},
     "replicas": {"strategy": "mirrored"},
     "on_nan": {"on_nan": "rollback"},
+    "slot_dtype": {"slot_dtype": "bfloat16"},
 }
 
 

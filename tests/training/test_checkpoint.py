@@ -109,6 +109,7 @@ VARIANTS = {
     "adamw": {},
     "the first epoch is the best": {"best": "max"},
     "momentum, averages": {"optimizer": "momentum", "use_ema": True, "ema_momentum": 0.8},
+    "slots in bfloat16": {"slot_dtype": "bfloat16"},
     "dynamic loss scale": {"optimizer": "adam", "loss_scale_factor": "dynamic"},
     "adam, accumulation, plateau": {"optimizer": "adam", "accumulate_steps": 2, "plateau": True},
 }
@@ -122,7 +123,13 @@ def uninterrupted(variant, tmp_path_factory):
 
 
 ALL = [(variant, steps) for variant in VARIANTS for steps in (1, 3, 5, 8, 11)]
-QUICK = [("adamw", 1), ("adamw", 11), ("momentum, averages", 5), ("adam, accumulation, plateau", 8)]
+QUICK = [
+    ("adamw", 1),
+    ("adamw", 11),
+    ("momentum, averages", 5),
+    ("slots in bfloat16", 5),
+    ("adam, accumulation, plateau", 8),
+]
 
 
 @pytest.mark.parametrize(
