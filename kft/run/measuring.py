@@ -16,7 +16,7 @@ from tensorflow.python.eager import context
 
 from kft import data, paths, trainable, training
 from kft.models import names
-from kft.run import execution, run_length, setup, task_settings
+from kft.run import execution, run_length, setup
 from kft.run.config import RunConfig
 
 FILE = "execution.json"
@@ -135,12 +135,8 @@ class _Measuring:
 
     def _model(self, precision):
         """What the run would make, training what the longest of its phases trains."""
-        config = self.config
-        with training.precision_scope(precision):
-            weights, images = task_settings.class_weights_of(config, self.train), self.train.records is None
-            task = task_settings.make_task(config, self.train.label_names, images=images, class_weights=weights)
-            backbone = setup.make_backbone(config)
-            model = setup.build_model(config, backbone, task)
+        config = _with(self.config, precision=precision)
+        task, backbone, model, _ = setup.make_model(config, self.train, warm_start=False)  # whatever the weights are
         phases = trainable.make_trainable_schedule(config.schedules.trainable, model.blocks)
         largest = max(phases, key=lambda phase: len(_trained(model, phase)))
         model.set_trainable(largest.trainable)
@@ -164,8 +160,7 @@ class _Measuring:
         plan = batches.plan
         if plan.row_lengths is None:
             return 1, 1.0
-        compiled = dataclasses.replace(self.config, execution=dataclasses.replace(self.config.execution, xla="on"))
-        static = setup.make_batches(compiled, backbone, task)(self.train, train=True).plan.epoch(0)
+        static = setup.make_batches(_with(self.config, xla="on"), backbone, task)(self.train, train=True).plan.epoch(0)
         open_shapes = plan.epoch(0)
         tokens = [float((each.counts * each.lengths).sum()) for each in (static, open_shapes)]
         return len(set(np.asarray(static.lengths).tolist())), tokens[0] / tokens[1]
@@ -190,5 +185,8 @@ def _told(best, other, name, more=""):
 
 def with_choice(config: RunConfig, choice: training.Choice) -> RunConfig:
     """The config with what was decided in the place of "auto"."""
-    decided = {"precision": choice.precision, "xla": "on" if choice.xla else "off"}
-    return dataclasses.replace(config, execution=dataclasses.replace(config.execution, **decided))
+    return _with(config, precision=choice.precision, xla="on" if choice.xla else "off")
+
+
+def _with(config, **execution):
+    return dataclasses.replace(config, execution=dataclasses.replace(config.execution, **execution))

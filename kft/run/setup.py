@@ -162,6 +162,25 @@ def build_model(config: RunConfig, backbone: models.Backbone, task: tasks.Task) 
     return model
 
 
+def make_model(
+    config: RunConfig, train: data.Source, *, warm_start: bool = True
+) -> tuple[tasks.Task, models.Backbone, training.FineTuneModel, Any]:
+    """The task of a run, its backbone, the model of both as it begins, not compiled, and what was loaded into it.
+
+    Args:
+      config, train, warm_start: as of `make_setup`.
+    """
+    with training.precision_scope(execution.choose(config).precision):
+        weights, images = task_settings.class_weights_of(config, train), train.records is None
+        task = task_settings.make_task(config, train.label_names, images=images, class_weights=weights)
+        backbone = make_backbone(config)
+        model = build_model(config, backbone, task)
+        report = _warm_start(config, model, train) if warm_start else None
+        _reinitialize(model, backbone, config.models.reinitialize_top_blocks)
+        training.use_mixout(model, config.models.mixout)
+    return task, backbone, model, report
+
+
 def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True) -> Setup:
     """Builds and compiles the model of a run and decides what trains when, and how fast.
 
@@ -172,15 +191,8 @@ def make_setup(config: RunConfig, train: data.Source, *, warm_start: bool = True
     """
     strategy = execution.make_strategy(config)
     run_length.check_batch(config.run.global_batch_size, strategy.num_replicas_in_sync)
-    with strategy.scope(), training.precision_scope(execution.choose(config).precision):
-        weights = task_settings.class_weights_of(config, train)
-        images = train.records is None
-        task = task_settings.make_task(config, train.label_names, images=images, class_weights=weights)
-        backbone = make_backbone(config)
-        model = build_model(config, backbone, task)
-        report = _warm_start(config, model, train) if warm_start else None
-        _reinitialize(model, backbone, config.models.reinitialize_top_blocks)
-        training.use_mixout(model, config.models.mixout)
+    with strategy.scope():
+        task, backbone, model, report = make_model(config, train, warm_start=warm_start)
     replicas = strategy.num_replicas_in_sync
     batches = make_batches(config, backbone, task, num_replicas=replicas)(train, train=True)
     plan = compiling.compile_model(config, model, task, batches)
