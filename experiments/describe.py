@@ -1,5 +1,8 @@
 """Says what a run would do, without training: every variable with its shape, its block, when it trains and how fast.
 
+And for each phase what it will take: seconds, and memory beyond that of the process before there is a model, which with
+TensorFlow imported is some 0.9 GiB.
+
 Example:
   python -m experiments.describe --flagfile=experiments/recipes/flowers_mobilenet_v2.flags \
     --train_data=folder:flowers/train --eval_data=folder:flowers/val

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kft.training import split_graph
+from kft import paths
+from kft.training import memory_plan, split_graph
 
 BACKWARD = 2.0  # a backward pass computes two products where the forward computes one
 BATCHES = 3
@@ -22,7 +23,8 @@ class Estimate:
 
     Args:
       seconds: of its training steps, reading included, validation not.
-      memory_bytes: weights, gradients, slots, and what the backward pass needs of a batch; without what is stored.
+      memory_bytes: the most that is there at once: weights, what the optimizer keeps, and the tensors of a step,
+        gradients among them. Beyond what the process has without a model, and without what is stored.
       stored_bytes: activations at the cut, of all examples, where what is frozen is computed once; else 0.
     """
 
@@ -48,8 +50,13 @@ def estimate(model: Any, data: Any, phases: Sequence[tuple[int, int, Any]], *, c
     reading, forward = _measure(model, data)
     nodes = split_graph.nodes_in_order(model)
     whole = sum(map(_work, nodes)) or 1.0
-    lengths = data.plan.row_lengths
-    mean, longest = (1, 1) if lengths is None else (float(lengths.mean()), int(lengths.max()))
+    mean = 1 if data.plan.row_lengths is None else float(data.plan.row_lengths.mean())
+    trained = paths.select(
+        [variable.path for variable in model.parameters],
+        [pattern for *_, phase in phases for pattern in phase.trainable],
+        what="trainable",
+    )
+    trained = [variable for variable in model.parameters if variable.path in {*trained}]
     estimates = []
     for first, end, phase in phases:
         model.set_trainable(phase.trainable)
@@ -65,7 +72,7 @@ def estimate(model: Any, data: Any, phases: Sequence[tuple[int, int, Any]], *, c
         estimates.append(
             Estimate(
                 seconds=data.steps_per_epoch * (times * prefix + epochs * step),
-                memory_bytes=_memory(model, rest, data.global_batch_size, longest),
+                memory_bytes=memory_plan.peak_bytes(model, data, trained),
                 stored_bytes=round(sum(_bytes(t, mean) for t in crossing) * data.num_examples) if times < epochs else 0,
             )
         )
@@ -106,14 +113,6 @@ def _work(node: Any) -> float:
         ]
         work += size + size / (tensor.shape[-1] or 1) * sum(kernels)
     return work
-
-
-def _memory(model: Any, rest: Sequence[Any], batch: int, length: int) -> int:
-    slots = len(model.optimizer.slots()) if hasattr(model.optimizer, "slots") else 2
-    trained = sum(4 * math.prod(variable.shape) for variable in model.trainable_variables)
-    weights = sum(4 * math.prod(variable.shape) for variable in model.variables)
-    kept = sum(_bytes(tensor, length) for node in rest for tensor in node.outputs) * batch
-    return weights + trained * (1 + slots) + kept
 
 
 def _bytes(tensor: keras.KerasTensor, length: float) -> float:

@@ -1,5 +1,6 @@
 """Mixout: in each training step a random part of the weights is that of the start."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,11 @@ class Mixout:
                 f"Got mixout={p!r} for {model.name!r}, whose backbone has no kernel. Expected one. Use mixout=0."
             )
         self._pairs = [(variable, tf.identity(variable.value)) for variable in kernels]
+
+    @property
+    def bytes(self) -> int:
+        """What the values of the start take."""
+        return sum(math.prod(start.shape) * start.dtype.size for _, start in self._pairs)
 
     def mapping(self, seed: tf.Tensor) -> list[tuple[keras.Variable, tf.Tensor]]:
         """The kernels that train, each with its mixed value."""
