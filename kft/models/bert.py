@@ -179,6 +179,7 @@ class _Layers:
     encoder: type
     first_token: type
     norm: type
+    dropout: type
 
 
 @functools.cache
@@ -201,7 +202,13 @@ def _layers() -> _Layers:
         def call(self, inputs):
             return layer_ops.layer_norm(inputs, self.gamma.value, self.beta.value, self.epsilon)
 
-    return _Layers(EncoderLayer, FirstToken, LayerNorm)
+    class Dropout(keras.layers.Dropout):
+        def call(self, inputs, training=False):
+            if not training or not 0 < self.rate < 1 or self.noise_shape is not None:
+                return super().call(inputs, training=training)
+            return layer_ops.dropout(inputs, self.rate, self.seed_generator.next())
+
+    return _Layers(EncoderLayer, FirstToken, LayerNorm, Dropout)
 
 
 def _take_fewer_passes(model: keras.Model) -> None:
@@ -216,6 +223,8 @@ def _take_fewer_passes(model: keras.Model) -> None:
             and layer.center
         ):
             layer.__class__ = _layers().norm
+        elif type(layer) is keras.layers.Dropout:
+            layer.__class__ = _layers().dropout
 
 
 def _be_faithful(model: keras.Model, config: TextConfig) -> None:

@@ -24,6 +24,7 @@ from kft.run import (
     epoch_scores,
     execution,
     folder,
+    freed_memory,
     laps,
     measuring,
     model_folder,
@@ -57,6 +58,7 @@ def train_and_evaluate(config: RunConfig, workdir: str | os.PathLike, *, verbose
     Raises: InputError before the first step, for anything that the user gave and that cannot be used.
     """
     started, clock = time.perf_counter(), laps.Laps()
+    freed_memory.keep_freed_memory()
     validate(config, required=("train_data",))
     config = with_absolute_paths(config)
     workdir = folder.prepare_folder(workdir, resume=config.run.resume)

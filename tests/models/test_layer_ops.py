@@ -59,3 +59,35 @@ def test_gelu_of_bfloat16_is_rounded_once():
 def test_dense_goes_without_a_bias():
     x, kernel = tf.constant(X.reshape(15, 8)), tf.constant(KERNEL)
     np.testing.assert_allclose(layer_ops.dense(x, kernel, None), x @ kernel)
+
+
+@pytest.mark.parametrize("shape", [(301, 333), (1,), (64, 12, 13, 13)])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_drops_that_share_and_keeps_the_rest(rate, dtype, shape):
+    x = tf.ones(shape, dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer_ops.dropout(x, rate, tf.constant([3, 4], tf.int64))
+    gradient = tape.gradient(y, x)
+    assert y.dtype == x.dtype and y.shape == x.shape
+    np.testing.assert_array_equal(y, gradient)
+    values = np.asarray(tf.cast(y, tf.float64)).ravel()
+    kept = values > 0
+    np.testing.assert_allclose(values[kept], 1 / (1 - rate), rtol=1e-4 if dtype == "float32" else 4e-3)
+    assert abs((~kept).mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / kept.size)
+
+
+def test_dropout_is_a_function_of_the_seed():
+    x = tf.ones((40, 50))
+    first, again, other = (layer_ops.dropout(x, 0.3, tf.constant([0, last])) for last in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.not_equal(first, other).any()
+
+
+def test_dropout_decides_neighbours_independently():
+    """The two halves of a random word are both random."""
+    kept = np.asarray(layer_ops.dropout(tf.ones((2**18,)), 0.5, tf.constant([0, 1]))) > 0
+    first, second = kept[::2], kept[1::2]
+    for share in (first.mean(), second.mean(), (first == second).mean(), (first[1:] == first[:-1]).mean()):
+        assert abs(share - 0.5) < 5 * 0.5 / np.sqrt(2**17)
