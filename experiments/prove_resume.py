@@ -11,9 +11,10 @@ Everything after -- are flags of experiments.finetune; without any, a small reci
   4. The negative control: cut off in the middle of an epoch and gone on with, but with one of the saved items left as
      it is in a new process. The result has to differ for each item, or the proof would prove nothing.
 
-Compared are the digest over all variables (weights, optimizer, seed generators, metrics), the metrics, the best epoch
-and the number of steps. The exit code is 0 if all are as they should be, else 1. Of a run that differs it is told after
-which step it began to, in which process and in which variables; --nodigests saves the time that this takes each step.
+Compared are the digest over all variables (weights, optimizer, seed generators, metrics), the metrics, those of each
+epoch (curves), the best epoch and the number of steps. The exit code is 0 if all are as they should be, else 1. Of a
+run that differs it is told after which step it began to, in which process and in which variables; --nodigests saves the
+time that this takes each step.
 
 Example:
   python -m experiments.prove_resume --kills=50
@@ -33,7 +34,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags as absl_flags
@@ -41,10 +42,12 @@ from absl import flags as absl_flags
 from experiments import flags, small_digits, step_digests
 from experiments.resume_victim import STAGES
 from kft import errors, inspection
+from kft.inspection import run_folder
 
 MOST_IN_VAIN = 10
 MOST_SECONDS_ASLEEP = 0.5
-COMPARED = ("variables_sha256", "metrics", "best_epoch", "epochs", "steps")
+MOST_SECONDS_TO_END = 10.0
+COMPARED = ("variables_sha256", "metrics", "best_epoch", "epochs", "steps", "curves")
 # Item -> how its saved names begin, or what else it is.
 ITEMS = {
     "weights": "weight/",
@@ -166,8 +169,10 @@ def prove(
 
 def negative_control(given: Sequence[str], whole: "Run", workdir: pathlib.Path) -> tuple[list[dict[str, Any]], bool]:
     """A row for each saved item: whether a run that goes on without it ends otherwise, and whether all do."""
-    steps = whole.result["steps"] // whole.result["epochs"]
-    stop_after = int(0.6 * whole.result["steps"]) // steps * steps + max(steps - 2, 1)
+    result = whole.result
+    steps = result["steps"] // result["epochs"]
+    done = min(max(int(0.6 * result["epochs"]), (result["best_epoch"] or 0) + 1), result["epochs"] - 1)  # the best too
+    stop_after = done * steps + max(steps - 2, 1)
     cut = Run(workdir / "control", [*given, "--steps_per_execution=1"])
     cut.start(f"--stop_after={stop_after}")
     cut.process.wait()
@@ -220,8 +225,10 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any]:
-        """What is in result.json."""
-        return json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
+        """What is in result.json, and as "curves" the metrics of each epoch, of training and evaluation."""
+        curves = run_folder.scalars(self.folder / "tensorboard")
+        of_metrics = {key: [axis.tolist() for axis in curve] for key, curve in curves.items() if "metrics/" in key[1]}
+        return json.loads((self.folder / "result.json").read_text(encoding="utf-8")) | {"curves": of_metrics}
 
     def start(self, *own: str) -> None:
         """Starts a process."""
@@ -237,12 +244,7 @@ class Run:
     def to_the_end(self, *own: str) -> None:
         """Lets a process end by itself."""
         self.start(*own)
-        self.seconds, last = 0.0, time.monotonic()
-        while self.process.poll() is None:
-            self.first_seen.setdefault(self._stage(), self.seconds)
-            time.sleep(0.02)
-            now = time.monotonic()
-            self.seconds, last = self.seconds + min(now - last, MOST_SECONDS_ASLEEP), now  # not those it was halted
+        self.seconds = self._until_end(lambda seconds: self.first_seen.setdefault(self._stage(), seconds))
         self._check()
 
     def broken_off(self, most: int, signals: Sequence[int], choose: random.Random, window: tuple[float, float]) -> None:
@@ -259,14 +261,14 @@ class Run:
             stage = self._stage()
             self.process.send_signal(number)
             sent = time.monotonic()
-            code = self.process.wait()
+            seconds, code = self._until_end(), self.process.returncode
             if code == 0:  # it ended by itself at that very moment
                 self.seconds = sent - self.began
                 return
             self.breaks += 1
             self.stages[stage] += 1
-            self.slowest = max(self.slowest, time.monotonic() - sent)
-            self.well_ended &= code in (-number, 128 + number) and time.monotonic() - sent <= 10
+            self.slowest = max(self.slowest, seconds)
+            self.well_ended &= code in (-number, 128 + number) and seconds <= MOST_SECONDS_TO_END
             if (self.folder / "result.json").is_file():  # broken off behind its last act
                 self.seconds = sent - self.began
                 return
@@ -279,8 +281,19 @@ class Run:
             "breaks": self.breaks,
             **doing,
             "slowest end": f"{self.slowest:.1f} s",
-            "result": f"differs: {', '.join(differs)}" if differs else "equal",
+            "result": (f"differs: {', '.join(differs)}" if differs else "equal")
+            + ("" if self.well_ended else "; ended too late, or with another exit code"),
         }
+
+    def _until_end(self, look: Callable[[float], Any] = lambda seconds: None) -> float:
+        """Seconds until the process ends, without those in which it and this one were halted."""
+        seconds, last = 0.0, time.monotonic()
+        while self.process.poll() is None:
+            look(seconds)
+            time.sleep(0.02)
+            now = time.monotonic()
+            seconds, last = seconds + min(now - last, MOST_SECONDS_ASLEEP), now
+        return seconds
 
     def _stage(self) -> str:
         return STAGES[self.stage_file.read_bytes()[0]]
