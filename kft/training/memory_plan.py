@@ -74,10 +74,20 @@ def step_bytes(model: Any, data: Any) -> tuple[int, int]:
     finally:
         model._inference = before
     gradients = sum(map(graph_memory.size_of, traced.outputs))
-    # Of one variable after the other: its gradient with all rows, and a copy where it decays, as it is read meanwhile.
-    update = gradients + 3 * max(map(_bytes, variables))
+    update = gradients + _update_bytes(model.optimizer, variables)
     step = graph_memory.peak_bytes(traced.graph, traced.outputs)
     return max(step, update), len(traced.graph.get_operations())
+
+
+def _update_bytes(optimizer, variables):
+    """What an update makes beside the gradients, as it was measured.
+
+    Of one variable after the other the gradient with all rows, and copies where it decays, as it is read meanwhile; one
+    more for its average, two for what is not updated by a kernel; and of all of them the accumulated gradients.
+    """
+    copies = 3 + bool(getattr(optimizer, "use_ema", False)) + 2 * (getattr(optimizer, "slot_dtype", "") == "bfloat16")
+    accumulated = bytes_of(variables) if getattr(optimizer, "accumulate_steps", 1) > 1 else 0
+    return copies * max(map(_bytes, variables)) + accumulated
 
 
 def bytes_of(variables: Sequence[keras.Variable]) -> int:

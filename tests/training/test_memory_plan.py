@@ -56,18 +56,33 @@ def test_it_is_for_one_replica(mirrored_pair):
     assert plan(strategy=mirrored_pair) == pytest.approx(plan() / 2, rel=0.05)
 
 
-def test_nothing_is_left_in_the_model():
+def small(**options):
+    """A model of a few examples, whose weights are larger than what a batch gives; and the batches."""
     inputs = keras.Input((4,), name="inputs")
-    x = keras.layers.Dropout(0.5, name="drop")(inputs)
-    model = FineTuneModel(inputs, keras.layers.Dense(3, name="head")(x), blocks=("head/.*",))
-    model.compile(optimizers.make_optimizer("adamw", learning_rate=0.1), crossentropy())
-    before = [variable.numpy() for variable in model.variables]
+    x = keras.layers.Dropout(0.5, name="drop")(keras.layers.Dense(1000, name="wide")(inputs))
+    outputs = keras.layers.Dense(30, name="head")(x)
+    model = FineTuneModel(inputs, outputs, blocks=("wide/.*", "head/.*"))
+    model.compile(optimizers.make_optimizer("adamw", learning_rate=0.1, options=options), crossentropy())
     batches = data.batches(
         data.from_arrays(np.zeros((8, 2, 2, 1), np.uint8), np.arange(8) % 3),
         encode=lambda raw, seed: raw["image"],
         preprocess=lambda x: keras.ops.reshape(keras.ops.cast(x, "float32"), (-1, 4)),
         global_batch_size=8,
     )
+    return model, batches
+
+
+def test_where_weights_are_large_it_is_the_update_that_counts():
+    model, batches = small()
+    plain, gradients = memory_plan.step_bytes(model, batches)[0], memory_plan.bytes_of(model.parameters)
+    assert plain == pytest.approx(gradients + 3 * 4 * 1000 * 30, rel=0.01)  # and what the step gives besides
+    all_on = small(use_ema=True, slot_dtype="bfloat16", accumulate_steps=2)
+    assert memory_plan.step_bytes(*all_on)[0] - plain == 3 * 4 * 1000 * 30 + gradients
+
+
+def test_nothing_is_left_in_the_model():
+    model, batches = small()
+    before = [variable.numpy() for variable in model.variables]
     assert memory_plan.peak_bytes(model, batches, model.parameters) > 0
     for variable, value in zip(model.variables, before, strict=True):
         np.testing.assert_array_equal(variable, value)
