@@ -85,6 +85,13 @@ def load(model: keras.Model, path: str, *, what: str) -> None:
     model.load_weights(path)
 
 
+def renew_constants(model: keras.Model) -> None:
+    """After weights were assigned: Keras' Normalization computes with copies of its weights, which are made again."""
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+
+
 def check_finite(arrays: Mapping[str, np.ndarray], *, what: str) -> None:
     """Raises InputError that lists the arrays with NaN or Inf."""
     bad = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
@@ -175,6 +182,7 @@ def _load_by_layer_name(model: keras.Model, arrays: dict[str, h5py.Dataset], *, 
     check_finite(values, what=path)
     for name, value in values.items():
         weights[name].assign(value)
+    renew_constants(model)
 
 
 def _group_names(model: keras.Model, arrays: Mapping[str, h5py.Dataset]) -> dict[str, str]:

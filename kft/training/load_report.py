@@ -12,6 +12,7 @@ import numpy as np
 import safetensors
 
 from kft import errors
+from kft.models.weights import renew_constants
 from kft.training import checkpoint_files
 
 DIFFERENCES = ("missing", "extra", "shape", "head")
@@ -105,6 +106,7 @@ def warm_start(
         )
     for path, value in values.items():
         wanted[path].assign(value)
+    renew_constants(model)
     return LoadReport(str(place), tuple(matched), head=tuple(sorted(left)), **{k: tuple(v) for k, v in found.items()})
 
 

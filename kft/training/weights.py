@@ -12,6 +12,7 @@ import safetensors
 import safetensors.numpy
 
 from kft import errors, files
+from kft.models.weights import renew_constants
 
 
 def save_weights(model: keras.Model, file: str | os.PathLike) -> str:
@@ -77,6 +78,7 @@ def load_weights(model: keras.Model, file: str | os.PathLike, *, sha256: str | N
         )
     for path, value in values.items():
         wanted[path].assign(value)
+    renew_constants(model)
 
 
 def variables_sha256(variables: Iterable[keras.Variable]) -> str:

@@ -116,6 +116,23 @@ def test_layers_are_matched_by_name_whatever_their_order(tmp_path):
         np.testing.assert_array_equal(weight, value)
 
 
+@pytest.mark.parametrize("save", [save_by_layer_name, lambda model, path: model.save_weights(path)])
+def test_normalization_computes_with_what_was_loaded(tmp_path, save):
+    def make():
+        inputs = keras.Input((3,))
+        return keras.Model(inputs, keras.layers.Normalization(name="normal")(inputs))
+
+    images = np.random.default_rng(0).uniform(0, 255, (20, 3)).astype("float32")
+    model, other = make(), make()
+    model.get_layer("normal").adapt(images)
+    path = str(tmp_path / "some.weights.h5")
+    save(model, path)
+    other(images)
+    weights.load(other, path, what="other")
+    np.testing.assert_array_equal(other(images), model(images))
+    np.testing.assert_allclose(np.mean(other(images), 0), 0, atol=1e-5)
+
+
 def test_permuted_layers_are_refused(tmp_path):
     path = str(tmp_path / "permuted.weights.h5")
     make_model().save_weights(path)

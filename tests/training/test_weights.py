@@ -41,6 +41,20 @@ def test_the_digest_of_the_file_is_returned_and_no_other_file_is_left(model, tmp
     assert digest == hashlib.sha256((tmp_path / "weights.safetensors").read_bytes()).hexdigest()
 
 
+def test_normalization_computes_with_what_was_loaded(tmp_path):
+    def make():
+        inputs = keras.Input((3,))
+        return keras.Model(inputs, keras.layers.Normalization(name="normal")(inputs))
+
+    rows = np.random.default_rng(0).uniform(0, 255, (20, 3)).astype("float32")
+    saved, loaded = make(), make()
+    saved.get_layer("normal").adapt(rows)
+    save_weights(saved, tmp_path / "some.safetensors")
+    load_weights(loaded, tmp_path / "some.safetensors")
+    np.testing.assert_array_equal(loaded(rows), saved(rows))
+    np.testing.assert_allclose(np.mean(loaded(rows), 0), 0, atol=1e-5)
+
+
 def test_arrays_are_named_by_variable_path(model, file):
     arrays = safetensors.numpy.load_file(file)
     assert set(arrays) == {weight.path for weight in model.weights} >= {"body/kernel", "norm/moving_mean", "head/bias"}
