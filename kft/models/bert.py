@@ -184,7 +184,8 @@ class _Layers:
 
 @functools.cache
 def _layers() -> _Layers:
-    class EncoderLayer(keras_nlp().layers.TransformerEncoder):
+    # Of the same names, as Keras' weight files name what they hold by the classes of the layers.
+    class TransformerEncoder(keras_nlp().layers.TransformerEncoder):
         def call(self, inputs, padding_mask=None, attention_mask=None, training=None, return_attention_scores=False):
             if padding_mask is None or attention_mask is not None or return_attention_scores:
                 return super().call(inputs, padding_mask, attention_mask, training, return_attention_scores)
@@ -198,7 +199,7 @@ def _layers() -> _Layers:
         def compute_output_shape(self, inputs_shape):
             return (inputs_shape[0], inputs_shape[-1])
 
-    class LayerNorm(keras.layers.LayerNormalization):
+    class LayerNormalization(keras.layers.LayerNormalization):
         def call(self, inputs):
             return layer_ops.layer_norm(inputs, self.gamma.value, self.beta.value, self.epsilon)
 
@@ -208,7 +209,7 @@ def _layers() -> _Layers:
                 return super().call(inputs, training=training)
             return layer_ops.dropout(inputs, self.rate, self.seed_generator.next())
 
-    return _Layers(EncoderLayer, FirstToken, LayerNorm, Dropout)
+    return _Layers(TransformerEncoder, FirstToken, LayerNormalization, Dropout)
 
 
 def _take_fewer_passes(model: keras.Model) -> None:
