@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from kft import errors
+from kft.models.weights import renew_constants
 from kft.training import checkpoint_files
 
 NOT_OF_MODEL = ("metric/", "callback/")
@@ -73,6 +74,7 @@ def restore(model: keras.Model, saved: checkpoint_files.Saved, folder: pathlib.P
         )
     for name, variable in wanted.items():
         variable.assign(there[name])
+    renew_constants(model)
     if hasattr(model.optimizer, "averages_are_in_place"):
         model.optimizer.averages_are_in_place = bool(saved.facts["averages_are_in_place"])
 

@@ -9,6 +9,7 @@ import pytest
 
 from kft import errors
 from kft.models import weights
+from tests.training.models import make_normalizing
 
 
 def make_model(filters=4):
@@ -118,13 +119,8 @@ def test_layers_are_matched_by_name_whatever_their_order(tmp_path):
 
 @pytest.mark.parametrize("save", [save_by_layer_name, lambda model, path: model.save_weights(path)])
 def test_normalization_computes_with_what_was_loaded(tmp_path, save):
-    def make():
-        inputs = keras.Input((3,))
-        return keras.Model(inputs, keras.layers.Normalization(name="normal")(inputs))
-
     images = np.random.default_rng(0).uniform(0, 255, (20, 3)).astype("float32")
-    model, other = make(), make()
-    model.get_layer("normal").adapt(images)
+    model, other = make_normalizing(images), make_normalizing()
     path = str(tmp_path / "some.weights.h5")
     save(model, path)
     other(images)

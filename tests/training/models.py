@@ -23,6 +23,15 @@ def make_model(strategy=None, *, dropout=0.0, batchnorm="frozen", penalty=None, 
     return model
 
 
+def make_normalizing(rows=None):
+    """Keras' Normalization alone, as it is adapted to rows of three numbers."""
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Normalization(name="normal")(inputs))
+    if rows is not None:
+        model.get_layer("normal").adapt(rows)
+    return model
+
+
 def examples(count, seed=0):
     random = np.random.RandomState(seed)
     return random.randn(count, 8).astype("float32"), random.randint(0, 3, count)

@@ -6,8 +6,16 @@ import pytest
 
 from experiments import resume_victim
 from kft import data, errors, optimizers, schedules
-from kft.training import Checkpoint, KeepBest, fine_tune, frozen_prefix, variables_sha256
-from tests.training.models import crossentropy, examples, make_model
+from kft.training import (
+    Checkpoint,
+    KeepBest,
+    checkpoint_files,
+    fine_tune,
+    frozen_prefix,
+    training_state,
+    variables_sha256,
+)
+from tests.training.models import crossentropy, examples, make_model, make_normalizing
 
 EPOCHS, BATCH = 4, 8
 PHASES = "lp_ft(1 epochs, 2)"
@@ -260,3 +268,14 @@ def test_plain_fit_goes_on_where_it_was_killed(tmp_path):
     whole = fit(tmp_path / "whole")
     assert fit(tmp_path / "parts", stop_after=5) is None
     assert fit(tmp_path / "parts") == whole
+
+
+def test_normalization_computes_with_what_was_restored(tmp_path):
+    rows = np.random.default_rng(0).uniform(0, 255, (20, 3)).astype("float32")
+    saved, model = make_normalizing(rows), make_normalizing()
+    for one in (saved, model):
+        one.compile(keras.optimizers.SGD(), "mse")
+    model(rows)
+    arrays = training_state.copy(training_state.variables(saved))
+    training_state.restore(model, checkpoint_files.Saved(tmp_path, 0, arrays, {}, {}, ()), tmp_path)
+    np.testing.assert_array_equal(model(rows), saved(rows))

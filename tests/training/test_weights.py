@@ -9,7 +9,7 @@ import safetensors.numpy
 
 from kft import errors
 from kft.training import load_weights, save_weights, variables_sha256
-from tests.training.models import make_model
+from tests.training.models import make_model, make_normalizing
 
 
 def values(model):
@@ -42,13 +42,8 @@ def test_the_digest_of_the_file_is_returned_and_no_other_file_is_left(model, tmp
 
 
 def test_normalization_computes_with_what_was_loaded(tmp_path):
-    def make():
-        inputs = keras.Input((3,))
-        return keras.Model(inputs, keras.layers.Normalization(name="normal")(inputs))
-
     rows = np.random.default_rng(0).uniform(0, 255, (20, 3)).astype("float32")
-    saved, loaded = make(), make()
-    saved.get_layer("normal").adapt(rows)
+    saved, loaded = make_normalizing(rows), make_normalizing()
     save_weights(saved, tmp_path / "some.safetensors")
     load_weights(loaded, tmp_path / "some.safetensors")
     np.testing.assert_array_equal(loaded(rows), saved(rows))
