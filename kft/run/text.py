@@ -1,4 +1,4 @@
-"""What of a run is special for text: how files are read, tokens, batches by length, and predictions in order."""
+"""What of a run is special for text: how files are read, tokens, and batches by length."""
 
 import re
 from collections.abc import Sequence
